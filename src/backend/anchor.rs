@@ -1,0 +1,101 @@
+//! Between a handle and its pool: what a handle that waits or cancels sets in motion.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::Context,
+    time::{Duration, Instant},
+};
+
+use super::{lane::Single, lanes::Released, pool::Pool, queue::Entry, seat};
+use crate::{
+    policy::CancellationPolicy,
+    task::{AnyTask, Owner, TaskId, TaskState},
+};
+
+/// A handle's share in its pool. Each clone of an executor has one of its own, so that several submitters do not count their
+/// handles on one cache line.
+pub(crate) struct Anchor {
+    pub(crate) pool: Arc<Pool>,
+}
+
+impl Owner for Anchor {
+    fn awaited(
+        &self,
+        task: &Arc<dyn AnyTask>,
+        cx: &mut Context<'_>,
+        waiting: &mut Option<Box<dyn Send + Sync>>,
+    ) -> bool {
+        if self.pool.runs_in_polls() {
+            if let Some(workers) = self.pool.started() {
+                workers.polled(
+                    Polled {
+                        task,
+                        pool: &self.pool,
+                        waiting,
+                    },
+                    cx,
+                );
+            }
+            return true;
+        }
+        if waiting.is_none()
+            && let Some(seat) = seat::current().filter(|seat| seat.is_of(&self.pool))
+        {
+            *waiting = Some(Box::new(Released::new(&self.pool, seat)));
+        }
+        self.pool.spins() && spin_for(task)
+    }
+
+    fn cancel(&self, task: &Arc<dyn AnyTask>, policy: CancellationPolicy) {
+        self.pool.cancel(task, policy);
+    }
+}
+
+/// Waits for a moment without sleeping; true when the task has ended in it.
+fn spin_for(task: &Arc<dyn AnyTask>) -> bool {
+    const SPIN: Duration = Duration::from_micros(20);
+    let start = Instant::now();
+    while start.elapsed() < SPIN {
+        if task.state() == TaskState::Finished {
+            return true;
+        }
+        std::hint::spin_loop();
+    }
+    false
+}
+
+/// A task that is not finished and whose handle is being polled; for backends that have no workers.
+///
+/// # Examples
+/// See [`Workers::polled`].
+pub struct Polled<'a> {
+    task: &'a Entry,
+    pool: &'a Arc<Pool>,
+    waiting: &'a mut Option<Box<dyn Send + Sync>>,
+}
+
+impl Polled<'_> {
+    /// Gives the task's number.
+    pub fn id(&self) -> TaskId {
+        self.task.id()
+    }
+
+    /// Takes the task, to be run where the result is polled. `None` when it was taken before.
+    pub fn start(&self) -> Option<Single> {
+        self.pool.single(self.task)
+    }
+
+    /// Leaves something with the handle that is dropped when it waits no more.
+    pub fn keep(&mut self, guard: Box<dyn Send + Sync>) {
+        *self.waiting = Some(guard);
+    }
+}
+
+impl fmt::Debug for Polled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Polled")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}

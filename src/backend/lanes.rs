@@ -1,0 +1,239 @@
+//! How many workers there are, who sleeps, and who is woken when there is work. Owns the wake-up; knows no task.
+//!
+//! A *seat* is a place at which one worker may work; a worker that sits there is a *lane*. The rules, and why nothing is
+//! stranded:
+//!
+//! 1. `arriving` says that a worker has been woken or asked for and has not looked at the queue yet. Whoever sets it has to see
+//!    that someone comes; whoever comes clears it *before* looking at the queue. So a burst wakes one worker, not one each.
+//! 2. Who arrives and finds more than one task wakes the next before starting on its own.
+//! 3. A worker that runs out of tasks announces itself (in `asleep`, or by giving up its seat in `claimed`) and then looks at
+//!    the queue once more. A submitter pushes and then looks at `asleep`, `claimed` and `arriving`. Both looks happen after the
+//!    own deed under the queue's inbox lock, so whichever of the two comes second under that lock sees the other's deed:
+//!    - submitter second: it finds the sleeper or the free seat, and wakes;
+//!    - worker second: it finds the task.
+//!
+//!    The same holds for the clearing of `arriving`.
+//! 4. Whatever raises the number of allowed workers calls for one if there is work.
+
+use std::{
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{pool::Pool, seat::Seat};
+use crate::sys::lock::lock;
+
+pub(super) struct Lanes {
+    /// The user's `max_workers`; 0 for backends whose tasks run in the polls of their handles.
+    max: AtomicUsize,
+    /// Workers that wait for other tasks of the pool and whose place another may take.
+    released: AtomicUsize,
+    claimed: AtomicUsize,
+    asleep: AtomicUsize,
+    arriving: AtomicBool,
+    seats: Mutex<Vec<Arc<Seat>>>,
+    sleepers: Mutex<Vec<Arc<Seat>>>,
+}
+
+/// Who comes when work is announced.
+#[must_use]
+pub(super) enum Call {
+    /// All that can work does, or somebody is on the way.
+    Nobody,
+    /// This sleeper; wake it.
+    Wake(Arc<Seat>),
+    /// A new worker; ask the backend for it.
+    Summon,
+}
+
+impl Lanes {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max: AtomicUsize::new(max),
+            released: AtomicUsize::new(0),
+            claimed: AtomicUsize::new(0),
+            asleep: AtomicUsize::new(0),
+            arriving: AtomicBool::new(false),
+            seats: Mutex::default(),
+            sleepers: Mutex::default(),
+        }
+    }
+
+    pub(super) fn max(&self) -> usize {
+        self.max.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::SeqCst);
+    }
+
+    fn limit(&self) -> usize {
+        self.max() + self.released.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn claimed(&self) -> usize {
+        self.claimed.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_over_limit(&self) -> bool {
+        self.claimed() > self.limit()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.claimed() == 0 && !self.arriving.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn release(&self) {
+        self.released.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn rejoin(&self) {
+        self.released.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// There is work: says who is to come, and marks them as on the way.
+    pub(super) fn call(&self) -> Call {
+        let nobody = self.asleep.load(Ordering::SeqCst) == 0 && self.claimed() >= self.limit();
+        if self.arriving.load(Ordering::SeqCst) || nobody || self.arriving.swap(true, Ordering::SeqCst) {
+            return Call::Nobody;
+        }
+        if let Some(seat) = self.pop_sleeper() {
+            return Call::Wake(seat);
+        }
+        if self.claimed() < self.limit() {
+            return Call::Summon;
+        }
+        // The sleeper woke by itself meanwhile. It looks at the queue before it goes on.
+        self.arrived();
+        Call::Nobody
+    }
+
+    /// Who was called is here, and looks at the queue next.
+    pub(super) fn arrived(&self) {
+        self.arriving.store(false, Ordering::SeqCst);
+    }
+
+    fn pop_sleeper(&self) -> Option<Arc<Seat>> {
+        let mut sleepers = lock(&self.sleepers);
+        let seat = sleepers.pop();
+        self.asleep.store(sleepers.len(), Ordering::SeqCst);
+        seat
+    }
+
+    pub(super) fn all_sleepers(&self) -> Vec<Arc<Seat>> {
+        let mut sleepers = lock(&self.sleepers);
+        self.asleep.store(0, Ordering::SeqCst);
+        std::mem::take(&mut *sleepers)
+    }
+
+    pub(super) fn lie_down(&self, seat: &Arc<Seat>) {
+        let mut sleepers = lock(&self.sleepers);
+        sleepers.push(Arc::clone(seat));
+        self.asleep.store(sleepers.len(), Ordering::SeqCst);
+    }
+
+    /// False when someone has taken the sleeper out to wake it.
+    pub(super) fn get_up(&self, seat: &Arc<Seat>) -> bool {
+        let mut sleepers = lock(&self.sleepers);
+        let before = sleepers.len();
+        sleepers.retain(|other| !Arc::ptr_eq(other, seat));
+        self.asleep.store(sleepers.len(), Ordering::SeqCst);
+        sleepers.len() < before
+    }
+
+    /// Takes a seat, if one is allowed: one that has work of its own before others, the lowest otherwise.
+    pub(super) fn claim(&self, make: impl Fn(usize) -> Arc<Seat>) -> Option<Arc<Seat>> {
+        let mut seats = lock(&self.seats);
+        if self.claimed() >= self.limit() {
+            return None;
+        }
+        let seat = Self::sit_down(&mut seats, make);
+        self.claimed.fetch_add(1, Ordering::SeqCst);
+        Some(seat)
+    }
+
+    /// Takes a seat beside the limit.
+    pub(super) fn claim_extra(&self, make: impl Fn(usize) -> Arc<Seat>) -> Arc<Seat> {
+        Self::sit_down(&mut lock(&self.seats), make)
+    }
+
+    fn sit_down(seats: &mut Vec<Arc<Seat>>, make: impl Fn(usize) -> Arc<Seat>) -> Arc<Seat> {
+        let free = || seats.iter().filter(|seat| !seat.is_taken());
+        let seat = match free().find(|seat| seat.has_own_work()).or_else(|| free().next()) {
+            Some(seat) => Arc::clone(seat),
+            None => {
+                let seat = make(seats.len());
+                seats.push(Arc::clone(&seat));
+                seat
+            }
+        };
+        seat.set_taken(true);
+        seat
+    }
+
+    pub(super) fn leave(&self, seat: &Seat, extra: bool) {
+        let _seats = lock(&self.seats);
+        seat.set_taken(false);
+        if !extra {
+            self.claimed.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The first `n` seats, made if need be.
+    pub(super) fn first(&self, n: usize, make: impl Fn(usize) -> Arc<Seat>) -> Vec<Arc<Seat>> {
+        let mut seats = lock(&self.seats);
+        while seats.len() < n {
+            let seat = make(seats.len());
+            seats.push(seat);
+        }
+        seats[..n].to_vec()
+    }
+
+    pub(super) fn seat(&self, index: u32) -> Option<Arc<Seat>> {
+        lock(&self.seats).get(index as usize).cloned()
+    }
+
+    pub(super) fn seats(&self) -> Vec<Arc<Seat>> {
+        lock(&self.seats).clone()
+    }
+}
+
+/// The place of a worker that waits for other tasks of its pool, given to another worker while this lives.
+pub(crate) struct Released {
+    pool: Weak<Pool>,
+    seat: Arc<Seat>,
+}
+
+impl Released {
+    /// However many things a worker waits for, it has one place to give.
+    pub(super) fn new(pool: &Arc<Pool>, seat: Arc<Seat>) -> Self {
+        if seat.wait() {
+            pool.lanes().release();
+            pool.call_if_work();
+        }
+        Self {
+            pool: Arc::downgrade(pool),
+            seat,
+        }
+    }
+}
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        if self.seat.wait_no_more()
+            && let Some(pool) = self.pool.upgrade()
+        {
+            pool.lanes().rejoin();
+        }
+    }
+}
+
+/// How long a lane that has nothing to do waits for more before it goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Linger {
+    For(Duration),
+    Forever,
+}

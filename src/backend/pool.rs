@@ -1,0 +1,651 @@
+//! The pool behind an executor: its queue, its workers, its counts, and how policies are applied to it. Owns when a worker is
+//! called and when the pool is gone; what a worker is, is the backend's.
+
+use std::{
+    any::Any,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use super::{
+    Backend, PoolContext, Settings, Stats, WorkerInfo, Workers,
+    deadline::Watch,
+    events::{EventKind, Events, Speaker},
+    lane::{Arrival, Lane, Single},
+    lanes::{Call, Lanes, Released},
+    queue::{Entry, Queue},
+    room::Room,
+    seat::{self, Counts, Seat},
+};
+use crate::{
+    error::{TaskError, WorkerLost},
+    policy::CancellationPolicy,
+    runtime::Port,
+    sys::lock::lock,
+    task::{
+        Left, Resolved, TaskOptions, TaskState,
+        catch::{discard, wake},
+    },
+};
+
+/// What every worker does first, with the reason when it fails.
+pub(crate) type Initializer = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+pub(crate) struct Pool {
+    backend: Arc<dyn Backend>,
+    settings: Settings,
+    initializer: Option<Initializer>,
+    port: Port,
+    /// How deep this pool is nested in others; 1 for one that no task built.
+    depth: usize,
+
+    workers: OnceLock<Result<Box<dyn Workers>, TaskError>>,
+    queue: Queue,
+    room: Arc<Room>,
+    lanes: Lanes,
+    watch: Watch,
+    speaker: Speaker,
+
+    withdrawn: AtomicU64,
+    cancelled: AtomicU64,
+    failed: AtomicU64,
+    next_worker: AtomicU64,
+
+    /// Nobody outside holds the pool, or it was shut down: workers go when there is nothing left to do.
+    closing: AtomicBool,
+    waiting_for_end: Mutex<Vec<Waker>>,
+    /// The front that the executor's clones share, for tasks that ask for it.
+    home: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
+}
+
+impl Pool {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        settings: Settings,
+        initializer: Option<Initializer>,
+        port: Port,
+        depth: usize,
+    ) -> Arc<Self> {
+        let in_poll = backend.runs_in_polls();
+        Arc::new_cyclic(|pool| Self {
+            workers: OnceLock::new(),
+            queue: Queue::default(),
+            room: Arc::new(Room::new(settings.max_pending)),
+            lanes: Lanes::new(if in_poll { 0 } else { settings.max_workers }),
+            watch: Watch::new(Weak::clone(pool)),
+            speaker: Speaker::default(),
+            withdrawn: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            next_worker: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            waiting_for_end: Mutex::default(),
+            home: Mutex::default(),
+            backend,
+            settings,
+            initializer,
+            port,
+            depth,
+        })
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn port(&self) -> &Port {
+        &self.port
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    pub(super) fn spins(&self) -> bool {
+        self.settings.spin
+    }
+
+    pub(crate) fn events(&self) -> Events {
+        self.speaker.listen()
+    }
+
+    pub(crate) fn set_home(&self, home: Weak<dyn Any + Send + Sync>) {
+        *lock(&self.home) = Some(home);
+    }
+
+    pub(crate) fn home(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        lock(&self.home).as_ref()?.upgrade()
+    }
+
+    // ---- tasks come in
+
+    /// Reserves a place in the queue, or says why there is none.
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<(), TaskError> {
+        self.start()?;
+        self.queue.check_open()?;
+        if self.room.try_take() {
+            Ok(())
+        } else {
+            Err(TaskError::QueueFull)
+        }
+    }
+
+    /// Takes a task that has a place in the queue.
+    pub(crate) fn push(self: &Arc<Self>, task: Entry, priority: i32) -> Result<(), TaskError> {
+        if self.speaker.is_heard() {
+            self.queue.number(&task);
+            let name = task.options().and_then(|options| options.name.clone());
+            self.speaker.tell(|| EventKind::TaskQueued {
+                task: task.id(),
+                name,
+                priority,
+            });
+        }
+        if let Err(reason) = self.start().and_then(|_| self.queue.push(task, priority)) {
+            self.room.leave();
+            return Err(reason);
+        }
+        self.call();
+        Ok(())
+    }
+
+    /// Gives each of the pool's workers one task of its own.
+    pub(crate) fn push_to_all(self: &Arc<Self>, tasks: Vec<Entry>) -> Result<(), TaskError> {
+        self.start()?;
+        let seats = self.lanes.first(tasks.len(), |index| self.make_seat(index));
+        for (seat, task) in seats.iter().zip(tasks) {
+            self.queue.count(&task)?;
+            self.speaker.tell(|| EventKind::TaskQueued {
+                task: task.id(),
+                name: None,
+                priority: 0,
+            });
+            seat.push_own(task);
+        }
+        for sleeper in self.lanes.all_sleepers() {
+            sleeper.wake();
+        }
+        self.call_for_own_work();
+        Ok(())
+    }
+
+    /// How many workers `push_to_all` means.
+    pub(crate) fn max_workers(&self) -> usize {
+        self.lanes.max().max(1)
+    }
+
+    pub(crate) fn runs_in_polls(&self) -> bool {
+        self.lanes.max() == 0
+    }
+
+    fn start(self: &Arc<Self>) -> Result<&dyn Workers, TaskError> {
+        let started = self.workers.get_or_init(|| {
+            self.port.settle();
+            self.backend.start(PoolContext::new(self))
+        });
+        match started {
+            Ok(workers) => Ok(&**workers),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    pub(super) fn started(&self) -> Option<&dyn Workers> {
+        self.workers.get()?.as_deref().ok()
+    }
+
+    pub(crate) fn resize(self: &Arc<Self>, n: usize) {
+        if self.runs_in_polls() {
+            return;
+        }
+        self.lanes.set_max(n);
+        // Those that are too many look up and go.
+        for sleeper in self.lanes.all_sleepers() {
+            sleeper.wake();
+        }
+        self.call_if_work();
+    }
+
+    // ---- workers are called
+
+    /// There is work: somebody is to come.
+    fn call(self: &Arc<Self>) {
+        match self.lanes.call() {
+            Call::Nobody => {}
+            Call::Wake(seat) => seat.wake(),
+            Call::Summon => self.summon(true),
+        }
+    }
+
+    pub(super) fn call_if_work(self: &Arc<Self>) {
+        if self.has_tasks() {
+            self.call();
+        }
+    }
+
+    fn call_for_own_work(self: &Arc<Self>) {
+        let waiting = |seat: &Arc<Seat>| seat.has_own_work() && !seat.is_taken();
+        for _ in self.lanes.seats().into_iter().filter(waiting) {
+            self.summon(false);
+        }
+    }
+
+    fn summon(self: &Arc<Self>, announced: bool) {
+        let arrival = Arrival::new(Arc::clone(self), announced);
+        if let Some(workers) = self.started() {
+            workers.wanted(arrival);
+        }
+    }
+
+    /// The backend did not bring the worker that it was asked for.
+    pub(super) fn refused(self: &Arc<Self>, announced: bool) {
+        if announced {
+            self.lanes.arrived();
+        }
+        if self.lanes.claimed() == 0 {
+            self.fail_waiting(&TaskError::Shutdown);
+        } else {
+            // The others make do. What only the missing worker could do, nobody will.
+            for seat in self.lanes.seats().iter().filter(|seat| !seat.is_taken()) {
+                self.fail_own(seat, &TaskError::Shutdown);
+            }
+        }
+        self.check_gone();
+    }
+
+    fn make_seat(self: &Arc<Self>, index: usize) -> Arc<Seat> {
+        let told = self.settings.max_pending.is_some() || self.settings.task_timeout.is_some();
+        Arc::new(Seat::new(index, Arc::downgrade(self), told))
+    }
+
+    pub(super) fn claim(self: &Arc<Self>) -> Option<Arc<Seat>> {
+        self.lanes.claim(|index| self.make_seat(index))
+    }
+
+    pub(super) fn seated(&self, seat: &Seat, extra: bool) {
+        seat.set_worker(self.next_worker.fetch_add(1, Ordering::Relaxed) + 1);
+        if !extra {
+            self.speaker
+                .tell(|| EventKind::WorkerStarted { worker: seat.index() });
+        }
+    }
+
+    pub(super) fn left(self: &Arc<Self>, seat: &Seat, extra: bool) {
+        if !extra {
+            self.speaker
+                .tell(|| EventKind::WorkerStopped { worker: seat.index() });
+        }
+        self.lanes.leave(seat, extra);
+        self.call_if_work();
+        if seat.has_own_work() && !self.runs_in_polls() {
+            self.call_for_own_work();
+        }
+        self.check_gone();
+    }
+
+    /// Has the worker at this seat run the initializer, if it has not. False when that fails; the pool is closed then.
+    pub(super) fn initialise(self: &Arc<Self>, seat: &Arc<Seat>) -> bool {
+        let Some(initializer) = &self.initializer else {
+            return true;
+        };
+        if !seat.initialise() {
+            return true;
+        }
+        let _sitting = seat::sit(Arc::clone(seat));
+        let outcome = crate::task::catch::catch(|| initializer())
+            .unwrap_or_else(|panic| Err(format!("it panicked: {panic}")));
+        if let Err(reason) = outcome {
+            self.fail(TaskError::InitializerFailed(reason));
+            return false;
+        }
+        true
+    }
+
+    // ---- what lanes ask
+
+    pub(super) fn pop(&self) -> Option<Entry> {
+        self.queue.pop()
+    }
+
+    pub(super) fn has_tasks(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn block_on(&self, future: Pin<&mut (dyn Future<Output = ()> + Send)>) {
+        self.port.block_on(future);
+    }
+
+    /// A task began, and its room, its time or a listener is concerned.
+    pub(super) fn begun(self: &Arc<Self>, seat: &Seat, options: Option<&TaskOptions>) {
+        self.room.leave();
+        let timeout = options
+            .and_then(|options| options.timeout)
+            .or(self.settings.task_timeout);
+        if let Some((at, after)) =
+            timeout.and_then(|after| Some((std::time::Instant::now().checked_add(after)?, after)))
+        {
+            seat.set_deadline(at, after);
+            self.watch.set(at);
+        }
+    }
+
+    pub(super) fn found_withdrawn(&self) {
+        self.queue.left_over_taken();
+    }
+
+    /// A task's code has ended; tells the listeners.
+    pub(super) fn ended(&self, seat: &Seat, task: Entry) {
+        if self.speaker.is_heard() {
+            self.tell_end(seat, &task);
+        }
+        discard(task);
+    }
+
+    #[cold]
+    fn tell_end(&self, seat: &Seat, task: &Entry) {
+        let worker = seat.index();
+        match seat.last_left() {
+            Left::Completed => self.speaker.tell(|| EventKind::TaskFinished {
+                task: task.id(),
+                worker,
+            }),
+            Left::Failed => self.speaker.tell(|| EventKind::TaskFailed {
+                task: task.id(),
+                error: "the task panicked".to_owned(),
+            }),
+            Left::TooLate => {}
+        }
+    }
+
+    /// A worker died before it ran the task that it had taken.
+    pub(super) fn lost(self: &Arc<Self>, seat: &Seat, task: Entry, how: WorkerLost) {
+        seat.clear_current();
+        self.speaker.tell(|| EventKind::WorkerLost(how.clone()));
+        let options = task.options();
+        let retries = options
+            .as_ref()
+            .and_then(|options| options.retries)
+            .unwrap_or(self.settings.retries);
+        if task.lost_attempt() <= retries {
+            self.queue
+                .put_back(task, options.map_or(0, |options| options.priority));
+            self.call();
+        } else {
+            self.resolve(&task, TaskError::WorkerLost(how), true);
+        }
+    }
+
+    // ---- tasks are ended from outside
+
+    /// Ends a task with an error: one that waits always, one that runs if asked for.
+    pub(super) fn resolve(&self, task: &Entry, error: TaskError, running: bool) -> Option<Resolved> {
+        let cancelled = error.is_cancelled();
+        let text = if self.speaker.is_heard() && !cancelled {
+            error.to_string()
+        } else {
+            String::new()
+        };
+        let was = task.resolve(error, running, &mut |was| {
+            if was == Resolved::Queued {
+                self.withdrawn.fetch_add(1, Ordering::SeqCst);
+            }
+            let count = if cancelled { &self.cancelled } else { &self.failed };
+            count.fetch_add(1, Ordering::SeqCst);
+        })?;
+        if was == Resolved::Queued {
+            self.queue.left_over();
+            self.room.leave();
+        }
+        self.speaker.tell(|| match cancelled {
+            true => EventKind::TaskCancelled { task: task.id() },
+            false => EventKind::TaskFailed {
+                task: task.id(),
+                error: text,
+            },
+        });
+        Some(was)
+    }
+
+    /// Stops a task that runs, as far as that is possible, and sees to it that it ends with `reason`.
+    fn stop(&self, task: &Entry, reason: TaskError) {
+        let Some(seat) = task.worker().and_then(|index| self.lanes.seat(index)) else {
+            return;
+        };
+        if let Some(reason) = seat.stop(task, reason) {
+            self.resolve(task, reason, true);
+        }
+    }
+
+    pub(super) fn cancel(&self, task: &Entry, policy: CancellationPolicy) {
+        if policy.contains(CancellationPolicy::PENDING)
+            && self.resolve(task, TaskError::Cancelled, false).is_some()
+        {
+            return;
+        }
+        if policy.contains(CancellationPolicy::RUNNING) {
+            self.stop(task, TaskError::Cancelled);
+        }
+    }
+
+    /// Stops what has run too long. Gives the time of the next deadline.
+    pub(super) fn expire(&self, now: std::time::Instant) -> Option<std::time::Instant> {
+        let mut next = None;
+        for seat in self.lanes.seats() {
+            match seat.expired(now) {
+                Ok(at) => next = [next, at].into_iter().flatten().min(),
+                Err((task, after)) => self.stop(&task, TaskError::TimedOut { after }),
+            }
+        }
+        next
+    }
+
+    // ---- the end
+
+    /// Lets nothing more in and applies a policy to what is there. May be repeated with a stricter one.
+    pub(crate) fn shut_down(self: &Arc<Self>, policy: CancellationPolicy) {
+        self.queue.close(TaskError::Shutdown);
+        self.close(policy);
+    }
+
+    /// Nobody outside holds the pool any more. Tasks that go on may still submit others.
+    pub(crate) fn abandon(self: &Arc<Self>, policy: CancellationPolicy) {
+        if policy.contains(CancellationPolicy::PENDING) {
+            self.queue.close(TaskError::Shutdown);
+        }
+        self.close(policy);
+    }
+
+    fn close(self: &Arc<Self>, policy: CancellationPolicy) {
+        self.closing.store(true, Ordering::SeqCst);
+        if policy.contains(CancellationPolicy::PENDING) {
+            self.fail_waiting(&TaskError::Cancelled);
+        }
+        if policy.contains(CancellationPolicy::RUNNING) {
+            for task in self.lanes.seats().iter().filter_map(|seat| seat.current_task()) {
+                self.stop(&task, TaskError::Cancelled);
+            }
+        }
+        if self.queue.is_closed() {
+            self.room.open();
+        }
+        if let Some(workers) = self.started() {
+            workers.closing();
+        }
+        for sleeper in self.lanes.all_sleepers() {
+            sleeper.wake();
+        }
+        self.check_gone();
+    }
+
+    /// Nothing can run here any more.
+    pub(super) fn fail(self: &Arc<Self>, reason: TaskError) {
+        self.queue.close(reason.clone());
+        self.fail_waiting(&reason);
+        self.close(CancellationPolicy::NONE);
+    }
+
+    fn fail_waiting(&self, reason: &TaskError) {
+        for task in self.queue.drain() {
+            if self.resolve(&task, reason.clone(), false).is_some() {
+                self.queue.left_over_taken();
+            }
+            discard(task);
+        }
+        for seat in self.lanes.seats() {
+            self.fail_own(&seat, reason);
+        }
+    }
+
+    fn fail_own(&self, seat: &Seat, reason: &TaskError) {
+        while let Some(task) = seat.pop_own() {
+            self.resolve(&task, reason.clone(), false);
+        }
+    }
+
+    pub(super) fn check_gone(&self) {
+        if self.is_gone() {
+            if self.queue.is_closed() {
+                self.speaker.close();
+            }
+            let waiting = std::mem::take(&mut *lock(&self.waiting_for_end));
+            waiting.into_iter().for_each(wake);
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        let idle = self.lanes.is_idle() && (self.runs_in_polls() || self.queue.is_empty());
+        self.is_closing() && idle && !self.lanes.seats().iter().any(|seat| seat.is_taken())
+    }
+
+    /// Waits until every worker has gone after `shut_down`.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_gone() {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        lock(&self.waiting_for_end).push(waker);
+        if self.is_gone() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Waits until the backend has put away what it had.
+    pub(crate) async fn put_away(&self) {
+        if let Some(workers) = self.started() {
+            workers.gone().await;
+        }
+    }
+
+    pub(crate) async fn warm_up_backend(self: &Arc<Self>) -> Result<(), TaskError> {
+        self.start()?.warm_up().await
+    }
+
+    // ---- what can be asked
+
+    fn counts(&self) -> Counts {
+        self.lanes
+            .seats()
+            .iter()
+            .map(|seat| seat.counts())
+            .fold(Counts::default(), |sum, counts| Counts {
+                begun: sum.begun + counts.begun,
+                completed: sum.completed + counts.completed,
+                failed: sum.failed + counts.failed,
+                too_late: sum.too_late + counts.too_late,
+            })
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let withdrawn = self.withdrawn.load(Ordering::SeqCst);
+        let counts = self.counts();
+        let ended = counts.completed + counts.failed + counts.too_late;
+        Stats {
+            queued: usize::try_from(self.queue.pushed().saturating_sub(counts.begun + withdrawn))
+                .unwrap_or(0),
+            running: usize::try_from(counts.begun.saturating_sub(ended)).unwrap_or(0),
+            completed: counts.completed,
+            failed: counts.failed + self.failed.load(Ordering::SeqCst),
+            cancelled: self.cancelled.load(Ordering::SeqCst),
+        }
+    }
+
+    pub(crate) fn workers(&self) -> Vec<WorkerInfo> {
+        let seats = self.lanes.seats();
+        let taken = seats.iter().filter(|seat| seat.is_taken());
+        taken
+            .map(|seat| WorkerInfo {
+                id: seat.worker(),
+                index: seat.index(),
+                pid: seat.pid(),
+                task: seat.current_id(),
+            })
+            .collect()
+    }
+
+    /// Gives the place of the worker at `seat` to another for as long as the result lives.
+    pub(crate) fn release_seat(seat: Arc<Seat>) -> Option<Released> {
+        Some(Released::new(&seat.pool()?, seat))
+    }
+
+    /// Gives a task whose handle is being polled a worker of its own.
+    pub(super) fn single(self: &Arc<Self>, task: &Entry) -> Option<Single> {
+        if task.state() != TaskState::Queued {
+            return None;
+        }
+        self.queue.left_over();
+        let seat = self.lanes.claim_extra(|index| self.make_seat(index));
+        Some(Single::new(
+            Lane::new(Arc::clone(self), seat, true),
+            Arc::clone(task),
+        ))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for task in self.queue.drain() {
+            self.resolve(&task, TaskError::Shutdown, false);
+            discard(task);
+        }
+        for seat in self.lanes.seats() {
+            self.fail_own(&seat, &TaskError::Shutdown);
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("name", &self.settings.name)
+            .field("backend", &self.backend.name())
+            .field("max_workers", &self.max_workers())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,426 @@
+//! The place of one worker: what runs there now, how it is stopped, and what has been done there. Lives as long as its pool;
+//! workers come and go.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    mem,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use super::{pool::Pool, queue::Entry};
+use crate::{
+    error::TaskError,
+    sys::lock::lock,
+    task::{
+        Host, Kind, Left, TaskId, TaskOptions,
+        catch::{discard, wake},
+    },
+};
+
+/// Aligned, because two workers that count on one cache line slow each other down.
+#[repr(align(128))]
+pub(crate) struct Seat {
+    index: u32,
+    pool: Weak<Pool>,
+    /// The beginning of a task concerns the pool: it has a bound, or a time limit, or an option says so.
+    told_of_beginnings: bool,
+    taken: AtomicBool,
+    initialised: AtomicBool,
+    /// The worker that sits here, unique in the pool.
+    worker: AtomicU64,
+    pid: AtomicU32,
+
+    /// The task that runs here is asked to stop. Set and cleared under the lock of `slot`, read without.
+    stop_asked: AtomicBool,
+    slot: Mutex<Slot>,
+
+    /// Tasks for this worker alone.
+    own: Mutex<VecDeque<Entry>>,
+    own_count: AtomicUsize,
+
+    woken: AtomicBool,
+    sleeper: Mutex<Option<Waker>>,
+    /// How many things the task here waits for that are of this pool.
+    waits: AtomicUsize,
+
+    begun: AtomicU64,
+    completed: AtomicU64,
+    failed: AtomicU64,
+    too_late: AtomicU64,
+    last_left: AtomicU8,
+}
+
+#[derive(Default)]
+struct Slot {
+    current: Option<Entry>,
+    deadline: Option<(Instant, Duration)>,
+    /// Why the future that runs here is to be dropped.
+    stop: Option<TaskError>,
+    /// Who polls the future that runs here.
+    runner: Option<Waker>,
+    /// Who waits for the token.
+    watchers: Vec<Waker>,
+}
+
+/// What a seat has counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) begun: u64,
+    pub(super) completed: u64,
+    pub(super) failed: u64,
+    pub(super) too_late: u64,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Seat>>> = const { RefCell::new(None) };
+}
+
+/// The seat at which this thread works just now.
+pub(crate) fn current() -> Option<Arc<Seat>> {
+    CURRENT
+        .try_with(|current| current.borrow().clone())
+        .ok()
+        .flatten()
+}
+
+/// Calls `f` with the seat at which this thread works, without a share in it.
+pub(crate) fn with_current<T>(f: impl FnOnce(Option<&Seat>) -> T) -> T {
+    // A thread that is being torn down works nowhere.
+    let mut f = Some(f);
+    let result = CURRENT.try_with(|current| {
+        let f = f.take()?;
+        Some(f(current.borrow().as_deref()))
+    });
+    match (result, f) {
+        (Ok(Some(value)), _) => value,
+        (_, Some(f)) => f(None),
+        _ => unreachable!("f is taken only where its value is returned"),
+    }
+}
+
+/// Puts this thread at `seat` until the guard is dropped.
+pub(super) fn sit(seat: Arc<Seat>) -> Sitting {
+    Sitting(CURRENT.with(|current| current.borrow_mut().replace(seat)))
+}
+
+pub(super) struct Sitting(Option<Arc<Seat>>);
+
+impl Drop for Sitting {
+    fn drop(&mut self) {
+        let mine = CURRENT.try_with(|current| mem::replace(&mut *current.borrow_mut(), self.0.take()));
+        drop(mine);
+    }
+}
+
+impl Seat {
+    pub(super) fn new(index: usize, pool: Weak<Pool>, told_of_beginnings: bool) -> Self {
+        Self {
+            index: u32::try_from(index).unwrap_or(u32::MAX - 1),
+            pool,
+            told_of_beginnings,
+            taken: AtomicBool::new(false),
+            initialised: AtomicBool::new(false),
+            worker: AtomicU64::new(0),
+            pid: AtomicU32::new(0),
+            stop_asked: AtomicBool::new(false),
+            slot: Mutex::default(),
+            own: Mutex::default(),
+            own_count: AtomicUsize::new(0),
+            woken: AtomicBool::new(false),
+            sleeper: Mutex::default(),
+            waits: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            too_late: AtomicU64::new(0),
+            last_left: AtomicU8::new(Left::TooLate as u8),
+        }
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index as usize
+    }
+
+    pub(crate) fn worker(&self) -> u64 {
+        self.worker.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_worker(&self, worker: u64) {
+        self.worker.store(worker, Ordering::Relaxed);
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    pub(super) fn set_pid(&self, pid: Option<u32>) {
+        self.pid.store(pid.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn pool(&self) -> Option<Arc<Pool>> {
+        self.pool.upgrade()
+    }
+
+    pub(super) fn is_of(&self, pool: &Arc<Pool>) -> bool {
+        Weak::as_ptr(&self.pool) == Arc::as_ptr(pool)
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_taken(&self, taken: bool) {
+        self.taken.store(taken, Ordering::Release);
+    }
+
+    /// True for who asks first.
+    pub(super) fn initialise(&self) -> bool {
+        !self.initialised.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn forget_initialiser(&self) {
+        self.initialised.store(false, Ordering::Release);
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        // What has ended is read before what has begun, so that no task is seen to end without having begun.
+        let (completed, failed) = (
+            self.completed.load(Ordering::Acquire),
+            self.failed.load(Ordering::Acquire),
+        );
+        let too_late = self.too_late.load(Ordering::Acquire);
+        Counts {
+            begun: self.begun.load(Ordering::Acquire),
+            completed,
+            failed,
+            too_late,
+        }
+    }
+
+    // ---- what runs here
+
+    /// How the task that ran here last has ended; for its own lane.
+    pub(super) fn last_left(&self) -> Left {
+        match self.last_left.load(Ordering::Relaxed) {
+            n if n == Left::Completed as u8 => Left::Completed,
+            n if n == Left::Failed as u8 => Left::Failed,
+            _ => Left::TooLate,
+        }
+    }
+
+    pub(super) fn set_current(&self, task: Entry) {
+        let mut slot = lock(&self.slot);
+        slot.current = Some(task);
+        self.stop_asked.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn clear_current(&self) {
+        let left = {
+            let mut slot = lock(&self.slot);
+            if slot.deadline.is_none()
+                && slot.runner.is_none()
+                && slot.watchers.is_empty()
+                && slot.stop.is_none()
+            {
+                (slot.current.take(), None)
+            } else {
+                (None, Some(mem::take(&mut *slot)))
+            }
+        };
+        discard(left);
+    }
+
+    pub(crate) fn current_task(&self) -> Option<Entry> {
+        lock(&self.slot).current.clone()
+    }
+
+    pub(super) fn current_id(&self) -> Option<TaskId> {
+        lock(&self.slot).current.as_ref().map(|task| task.id())
+    }
+
+    pub(crate) fn is_stop_asked(&self) -> bool {
+        self.stop_asked.load(Ordering::Relaxed)
+    }
+
+    /// Asks what runs here to stop, if it is `task`. Gives the error back when nothing here will resolve the task with it: it
+    /// is blocking, and the caller does that.
+    pub(super) fn stop(&self, task: &Entry, reason: TaskError) -> Option<TaskError> {
+        let (back, wakers) = {
+            let mut slot = lock(&self.slot);
+            if !slot
+                .current
+                .as_ref()
+                .is_some_and(|current| Arc::ptr_eq(current, task))
+            {
+                return None;
+            }
+            self.stop_asked.store(true, Ordering::Relaxed);
+            let mut wakers = mem::take(&mut slot.watchers);
+            let back = match task.kind() {
+                Kind::Blocking => Some(reason),
+                Kind::Future => {
+                    slot.stop.get_or_insert(reason);
+                    wakers.extend(slot.runner.take());
+                    None
+                }
+            };
+            (back, wakers)
+        };
+        wakers.into_iter().for_each(wake);
+        back
+    }
+
+    /// Why the future that runs here is to be dropped, if it is; else `cx` is woken when it comes to that.
+    pub(super) fn poll_stop(&self, cx: &mut Context<'_>) -> Poll<TaskError> {
+        {
+            let mut slot = lock(&self.slot);
+            if let Some(reason) = slot.stop.take() {
+                return Poll::Ready(reason);
+            }
+            if slot
+                .runner
+                .as_ref()
+                .is_some_and(|runner| runner.will_wake(cx.waker()))
+            {
+                return Poll::Pending;
+            }
+        }
+        let waker = cx.waker().clone();
+        let old = {
+            let mut slot = lock(&self.slot);
+            if let Some(reason) = slot.stop.take() {
+                return Poll::Ready(reason);
+            }
+            slot.runner.replace(waker)
+        };
+        drop(old);
+        Poll::Pending
+    }
+
+    /// Waits until `task`, which runs here, is asked to stop. What waits on when the task is over waits for ever.
+    pub(crate) fn poll_cancelled(&self, task: Option<&Entry>, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let mut slot = lock(&self.slot);
+        let is_mine = match (task, &slot.current) {
+            (Some(task), Some(current)) => Arc::ptr_eq(task, current),
+            _ => false,
+        };
+        if !is_mine {
+            return Poll::Pending;
+        }
+        if self.is_stop_asked() {
+            return Poll::Ready(());
+        }
+        if !slot.watchers.iter().any(|other| other.will_wake(&waker)) {
+            slot.watchers.push(waker);
+        }
+        Poll::Pending
+    }
+
+    /// The task here if its time is up, else when that will be.
+    pub(super) fn expired(&self, now: Instant) -> Result<Option<Instant>, (Entry, Duration)> {
+        let mut slot = lock(&self.slot);
+        match (&slot.current, slot.deadline) {
+            (Some(task), Some((at, after))) if at <= now => {
+                let task = Arc::clone(task);
+                slot.deadline = None;
+                Err((task, after))
+            }
+            (_, deadline) => Ok(deadline.map(|(at, _)| at)),
+        }
+    }
+
+    pub(super) fn set_deadline(&self, at: Instant, after: Duration) {
+        lock(&self.slot).deadline = Some((at, after));
+    }
+
+    // ---- tasks for this worker alone
+
+    pub(super) fn push_own(&self, task: Entry) {
+        lock(&self.own).push_back(task);
+        self.own_count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn pop_own(&self) -> Option<Entry> {
+        if !self.has_own_work() {
+            return None;
+        }
+        let task = lock(&self.own).pop_front()?;
+        self.own_count.fetch_sub(1, Ordering::SeqCst);
+        Some(task)
+    }
+
+    pub(super) fn has_own_work(&self) -> bool {
+        self.own_count.load(Ordering::SeqCst) > 0
+    }
+
+    // ---- sleep
+
+    pub(super) fn prepare_sleep(&self, waker: Waker) {
+        let old = lock(&self.sleeper).replace(waker);
+        drop(old);
+    }
+
+    pub(super) fn wake(&self) {
+        self.woken.store(true, Ordering::SeqCst);
+        let waker = lock(&self.sleeper).take();
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+    }
+
+    pub(super) fn take_woken(&self) -> bool {
+        self.woken.swap(false, Ordering::SeqCst)
+    }
+
+    pub(super) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::SeqCst)
+    }
+
+    /// True when this is the first thing that the task here waits for.
+    pub(super) fn wait(&self) -> bool {
+        self.waits.fetch_add(1, Ordering::SeqCst) == 0
+    }
+
+    /// True when it was the last.
+    pub(super) fn wait_no_more(&self) -> bool {
+        self.waits.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+}
+
+impl Host for Seat {
+    fn worker(&self) -> u32 {
+        self.index
+    }
+
+    fn begun(&self, options: Option<&TaskOptions>) {
+        self.begun.fetch_add(1, Ordering::Release);
+        if (self.told_of_beginnings || options.is_some_and(|options| options.timeout.is_some()))
+            && let Some(pool) = self.pool.upgrade()
+        {
+            pool.begun(self, options);
+        }
+    }
+
+    fn withdrawn(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.found_withdrawn();
+        }
+    }
+
+    fn left(&self, left: Left) {
+        let count = match left {
+            Left::Completed => &self.completed,
+            Left::Failed => &self.failed,
+            Left::TooLate => &self.too_late,
+        };
+        count.fetch_add(1, Ordering::Release);
+        self.last_left.store(left as u8, Ordering::Relaxed);
+    }
+}

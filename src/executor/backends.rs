@@ -1,0 +1,105 @@
+//! The only list of backends: which names there are, and what each means in this build.
+
+use std::sync::Arc;
+
+use crate::{
+    backend::{
+        Backend, BackendSpec, Spec, make_registered, registered_names, serial::Serial, tasks::Tasks,
+        threads::Threads,
+    },
+    error::BuildError,
+};
+
+/// The names of one backend, the plain one first, and how it is made.
+struct Known {
+    names: &'static [&'static str],
+    make: fn(&str) -> Result<Arc<dyn Backend>, BuildError>,
+}
+
+const KNOWN: &[Known] = &[
+    Known {
+        names: &["serial", "sync"],
+        make: |_| Ok(Arc::new(Serial::new())),
+    },
+    Known {
+        names: &["threads", "thread"],
+        make: |_| Ok(Arc::new(Threads::new())),
+    },
+    Known {
+        names: &["tasks", "async"],
+        make: |_| Ok(Arc::new(Tasks::new())),
+    },
+    Known {
+        names: &[
+            "processes",
+            "loky",
+            "multiprocess",
+            "multiprocessing",
+            "concurrent.futures",
+            "joblib",
+        ],
+        make: missing,
+    },
+    Known {
+        names: &["mpi"],
+        make: missing,
+    },
+    Known {
+        names: &["dask"],
+        make: missing,
+    },
+    Known {
+        names: &["ray"],
+        make: missing,
+    },
+];
+
+/// The backend of a pool for which none is named.
+pub(super) const DEFAULT: &str = "threads";
+
+pub(super) fn resolve(spec: BackendSpec) -> Result<Arc<dyn Backend>, BuildError> {
+    match spec.0 {
+        Spec::Value(backend) => Ok(backend),
+        Spec::Named(name) => resolve_name(&name),
+    }
+}
+
+fn resolve_name(name: &str) -> Result<Arc<dyn Backend>, BuildError> {
+    let scheme = name.split_once("://").map_or(name, |(scheme, _)| scheme);
+    if let Some(known) = KNOWN.iter().find(|known| known.names.contains(&scheme)) {
+        return (known.make)(name);
+    }
+    make_registered(name).unwrap_or_else(|| {
+        let known = KNOWN.iter().filter_map(|known| known.names.first());
+        let known = known
+            .map(|&name| name.to_owned())
+            .chain(registered_names())
+            .collect();
+        Err(BuildError::UnknownBackend {
+            name: name.to_owned(),
+            known,
+        })
+    })
+}
+
+fn missing(name: &str) -> Result<Arc<dyn Backend>, BuildError> {
+    let name = KNOWN
+        .iter()
+        .find(|known| known.names.contains(&name))
+        .map_or(name, |known| known.names[0]);
+    Err(BuildError::FeatureDisabled(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_ours_is_reserved_and_every_reserved_name_is_ours() {
+        let mut ours: Vec<_> = KNOWN.iter().flat_map(|known| known.names).copied().collect();
+        let mut reserved = crate::backend::RESERVED.to_vec();
+        ours.sort_unstable();
+        reserved.sort_unstable();
+        assert_eq!(ours, reserved);
+    }
+}

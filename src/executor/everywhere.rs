@@ -1,0 +1,84 @@
+//! The verb `run_on_all`: one task for each worker.
+
+use std::{future::Future, sync::Arc};
+
+use futures::future::join_all;
+
+use super::Executor;
+use crate::{
+    error::TaskError,
+    function::{Portable, TaskFn, assert_captures_nothing, decode, encode},
+    task::{AnyTask, Blocking, TaskCell, TaskHandle},
+};
+
+impl Executor {
+    /// Runs `f(arg)` once in each of the pool's `max_workers` workers, starting those that are not there, and gives their
+    /// results in the order of [`worker::index`](crate::worker::index). The argument is encoded once and decoded in each
+    /// worker. Busy workers come to it when they have finished what they do.
+    ///
+    /// # Cancel safety
+    /// The tasks are submitted by the call itself and go on when the future is dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let pool = polypool::Executor::threads(3)?;
+    /// let indices = pool.run_on_all(|()| polypool::worker::index(), ()).await;
+    /// let indices: Vec<_> = indices.into_iter().collect::<Result<_, _>>()?;
+    /// assert_eq!(indices, [Some(0), Some(1), Some(2)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn run_on_all<F, A, R>(
+        &self,
+        f: F,
+        arg: A,
+    ) -> impl Future<Output = Vec<Result<R, TaskError>>> + Send + use<F, A, R>
+    where
+        F: Fn(A) -> R + TaskFn,
+        A: Portable,
+        R: Portable,
+    {
+        const { assert_captures_nothing::<F>() };
+        let handles = self.send_to_all(f, encode(&arg));
+        async move {
+            join_all(handles)
+                .await
+                .into_iter()
+                .map(|result| result.and_then(|result| result))
+                .collect()
+        }
+    }
+
+    fn send_to_all<F, A, R>(
+        &self,
+        f: F,
+        arg: Result<Vec<u8>, TaskError>,
+    ) -> Vec<TaskHandle<Result<R, TaskError>>>
+    where
+        F: Fn(A) -> R + TaskFn,
+        A: Portable,
+        R: Portable,
+    {
+        let arg = arg.map(Arc::<[u8]>::from);
+        let work = || {
+            let arg = arg.clone();
+            Blocking(move || Ok(f(decode(&arg?)?)))
+        };
+        if self.pool().runs_in_polls() {
+            return vec![self.launch(work(), 0)];
+        }
+        let tasks: Vec<_> = (0..self.max_workers())
+            .map(|_| Arc::new(TaskCell::new(work())))
+            .collect();
+        let any = tasks
+            .iter()
+            .map(|task| Arc::clone(task) as Arc<dyn AnyTask>)
+            .collect();
+        if let Err(reason) = self.pool().push_to_all(any) {
+            for task in &tasks {
+                self.refuse(task, reason.clone());
+            }
+        }
+        tasks.into_iter().map(|task| self.handle(task)).collect()
+    }
+}

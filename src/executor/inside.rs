@@ -1,0 +1,39 @@
+//! The executor as a task of its own pool sees it.
+
+use std::sync::Arc;
+
+use super::{Executor, Front};
+use crate::{backend::seat, policy::CancellationPolicy};
+
+/// Gives the pool that this task runs in, so that it can submit to it, and wait: the pool makes up for workers that wait for
+/// its own tasks. `None` outside a task.
+///
+/// Inside a task whose executor was dropped, it gives an executor for the same pool; where the policy did not cancel what waits,
+/// that still takes tasks.
+///
+/// # Examples
+/// ```
+/// fn sum(range: (u64, u64)) -> u64 {
+///     let (from, to) = range;
+///     if to - from <= 100 {
+///         return (from..to).sum();
+///     }
+///     let middle = from.midpoint(to);
+///     let pool = polypool::worker::executor().unwrap();
+///     let left = pool.submit(sum, (from, middle));
+///     sum((middle, to)) + left.blocking_join().unwrap()
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let pool = polypool::Executor::threads(1)?;
+/// assert_eq!(pool.submit(sum, (0, 1_000)).await?, 499_500);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn executor() -> Option<Executor> {
+    let pool = seat::current()?.pool()?;
+    let front = pool.home().and_then(|home| Arc::downcast::<Front>(home).ok());
+    Some(match front {
+        Some(front) => Executor::of(front),
+        None => Executor::new(pool, CancellationPolicy::NONE),
+    })
+}

@@ -1,0 +1,72 @@
+//! What can be sent to a worker: data that can be encoded, functions that are their type. Owns the two traits and the way a
+//! value is copied through its encoding; knows no task.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::TaskError;
+
+/// Data that can travel to a worker and back: anything that serde can encode and decode, owns what it holds and may change
+/// threads. Implemented for all such types.
+///
+/// # Examples
+/// ```
+/// fn travels<T: polypool::Portable>() {}
+/// travels::<(u64, String, Vec<Option<f32>>)>();
+/// ```
+pub trait Portable: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Portable for T {}
+
+/// A function that *is* its type: a `fn` item or a closure that captures nothing. Implemented for all that may be one; that it
+/// captures nothing is checked where it is used, when the program is built (`cargo check` does not get that far).
+///
+/// What a closure would capture is passed as the argument instead. A pointer to a function captures where it points, and is
+/// refused; a captured value that is `Copy` and has no size, like `()`, slips through, harmlessly.
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// let pool = polypool::Executor::threads(1)?;
+/// let factor = 3;
+/// let tripled = pool.submit(|(n, factor): (i32, i32)| n * factor, (14, factor)).await?;
+/// assert_eq!(tripled, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+/// A closure that captures does not compile:
+/// ```compile_fail
+/// let pool = polypool::Executor::serial();
+/// let factor = 3;
+/// let _ = pool.submit(move |n: i32| n * factor, 14);
+/// ```
+/// Nor does a pointer to a function:
+/// ```compile_fail
+/// let pool = polypool::Executor::serial();
+/// let f: fn(i32) -> i32 = |n| n + 1;
+/// let _ = pool.submit(f, 14);
+/// ```
+pub trait TaskFn: Copy + Send + Sync + 'static {}
+
+impl<F: Copy + Send + Sync + 'static> TaskFn for F {}
+
+/// Refuses, when the program is built, a function that carries data.
+pub(crate) const fn assert_captures_nothing<F>() {
+    assert!(
+        size_of::<F>() == 0,
+        "a task function must capture nothing: pass what the closure captures as its argument (a tuple will do), or use \
+         `spawn_blocking` or `spawn` if the task may stay in this process"
+    );
+}
+
+/// Encodes a value once, for several workers.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, TaskError> {
+    postcard::to_stdvec(value).map_err(|error| TaskError::Encode(reason::<T>(&error)))
+}
+
+/// Decodes a value of one's own.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TaskError> {
+    postcard::from_bytes(bytes).map_err(|error| TaskError::Decode(reason::<T>(&error)))
+}
+
+fn reason<T>(error: &postcard::Error) -> String {
+    format!("`{}`: {error}", std::any::type_name::<T>())
+}

@@ -1,0 +1,161 @@
+//! Several inputs as one task. Owns that each has a result of its own, that one long input does not hold up the rest, and that
+//! a stream which is gone has no more of them started.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    backend::seat,
+    error::TaskError,
+    executor::{Executor, inside},
+    policy::CancellationPolicy,
+    task::{
+        Blocking, Suspended, TaskHandle,
+        catch::{Caught, catch, discard},
+    },
+};
+
+/// After this long a chunk that was too large by far gives the rest of its inputs to other workers.
+const LONG: Duration = Duration::from_millis(2);
+
+/// Of so many inputs, the clock is read for one.
+const PER_LOOK: usize = 16;
+
+/// What becomes of a chunk.
+pub(super) struct Done<R> {
+    /// One for each input that was worked on, in order. The errors are boxed: they are rare, and large.
+    pub(super) results: Vec<Result<R, Box<TaskError>>>,
+    pub(super) took: Duration,
+    /// The inputs after those.
+    pub(super) rest: Option<TaskHandle<Done<R>>>,
+}
+
+/// What a stream and its chunks share.
+#[derive(Debug, Clone)]
+pub(super) struct Control {
+    gone: Arc<AtomicBool>,
+    /// What dropping a chunk's handle does.
+    pub(super) on_drop: CancellationPolicy,
+    /// Long chunks may be cut.
+    pub(super) may_cut: bool,
+}
+
+impl Control {
+    pub(super) fn new() -> Self {
+        Self {
+            gone: Arc::default(),
+            on_drop: CancellationPolicy::PENDING,
+            may_cut: true,
+        }
+    }
+
+    /// Has no more inputs started.
+    pub(super) fn stop(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+}
+
+/// Submits a chunk; there must be a place for it in the queue.
+pub(super) fn submit<F, A, R>(pool: &Executor, f: F, inputs: Vec<A>, control: &Control) -> TaskHandle<Done<R>>
+where
+    F: Fn(A) -> R + Copy + Send + 'static,
+    A: Send + 'static,
+    R: Send + 'static,
+{
+    let on_drop = control.on_drop;
+    let control = control.clone();
+    pool.launch_admitted(Blocking(move || run(f, inputs, &control)), 0)
+        .cancel_on_drop(on_drop)
+}
+
+fn run<F, A, R>(f: F, inputs: Vec<A>, control: &Control) -> Done<R>
+where
+    F: Fn(A) -> R + Copy + Send + 'static,
+    A: Send + 'static,
+    R: Send + 'static,
+{
+    let start = Instant::now();
+    let seat = seat::current();
+    let is_stopped = || control.is_gone() || seat.as_ref().is_some_and(|seat| seat.is_stop_asked());
+    let mut results = Vec::with_capacity(inputs.len());
+    let mut inputs = inputs.into_iter();
+    let mut rest = None;
+    while let Some(input) = inputs.next() {
+        if is_stopped() {
+            results.push(Err(Box::new(TaskError::Cancelled)));
+            discard(input);
+            continue;
+        }
+        results.push(catch(|| f(input)).map_err(|panic| Box::new(TaskError::Panicked(panic))));
+        let look = control.may_cut
+            && inputs.len() > 0
+            && (inputs.len() < PER_LOOK || results.len().is_multiple_of(PER_LOOK));
+        if look && start.elapsed() > LONG {
+            let pool = inside::executor().filter(|pool| !is_stopped() && pool.pool().admit().is_ok());
+            if let Some(pool) = pool {
+                rest = Some(submit(&pool, f, inputs.by_ref().collect(), control));
+            }
+        }
+    }
+    Done {
+        results,
+        took: start.elapsed(),
+        rest,
+    }
+}
+
+/// The same for a function that makes futures, which are awaited one after the other.
+pub(super) fn submit_async<F, A, Fut>(
+    pool: &Executor,
+    f: F,
+    inputs: Vec<A>,
+    control: &Control,
+) -> TaskHandle<Done<Fut::Output>>
+where
+    F: Fn(A) -> Fut + Copy + Send + Sync + 'static,
+    A: Send + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Send + 'static,
+{
+    let on_drop = control.on_drop;
+    let control = control.clone();
+    let work = Suspended(move || async move {
+        let start = Instant::now();
+        let mut results = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            if control.is_gone() {
+                results.push(Err(Box::new(TaskError::Cancelled)));
+                continue;
+            }
+            results.push(catch_async(f, input).await);
+        }
+        Done {
+            results,
+            took: start.elapsed(),
+            rest: None,
+        }
+    });
+    pool.launch_admitted(work, 0).cancel_on_drop(on_drop)
+}
+
+async fn catch_async<F, A, Fut>(f: F, input: A) -> Result<Fut::Output, Box<TaskError>>
+where
+    F: Fn(A) -> Fut,
+    Fut: Future,
+{
+    let result = match catch(|| f(input)) {
+        Ok(future) => Caught::new(future).await,
+        Err(panic) => Err(panic),
+    };
+    result.map_err(|panic| Box::new(TaskError::Panicked(panic)))
+}

@@ -1,0 +1,233 @@
+//! The half that `Map` and `MapCompleted` have in common: from inputs to chunks on their way, and when to stop.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::{
+    chunk::{Control, Done},
+    pace::Pace,
+    source::{Next, Sent, Source},
+};
+use crate::{
+    error::TaskError,
+    executor::Executor,
+    policy::CancellationPolicy,
+    runtime::Sleep,
+    task::{TaskHandle, TaskReport},
+};
+
+pub(super) struct Feed<R> {
+    /// None when there is nothing more to submit. The executor goes with it, when what was submitted is over, too.
+    source: Option<Box<dyn Source<R>>>,
+    pool: Option<Executor>,
+    pace: Pace,
+    control: Control,
+    timeout: Timeout,
+    fail_fast: bool,
+    next_index: usize,
+    /// What is to come after the last result.
+    last_words: Option<TaskError>,
+}
+
+enum Timeout {
+    Never,
+    /// The stream was not polled yet.
+    Set(Duration),
+    Running(Sleep, Duration),
+    Over(Duration),
+}
+
+/// A chunk on its way: the results for the inputs from `first` on.
+pub(super) struct Chunk<R> {
+    pub(super) first: usize,
+    pub(super) len: usize,
+    pub(super) handle: TaskHandle<Done<R>>,
+}
+
+/// A chunk that came back.
+pub(super) struct Back<R> {
+    pub(super) first: usize,
+    pub(super) results: std::vec::IntoIter<Result<R, Box<TaskError>>>,
+}
+
+impl<R> Feed<R> {
+    pub(super) fn new(pool: Executor, source: impl Source<R> + 'static) -> Self {
+        let mut pace = Pace::new(pool.max_workers());
+        let mut control = Control::new();
+        if pool.pool().runs_in_polls() || pool.pool().settings().task_timeout.is_some() {
+            pace.fix_chunk(1);
+            control.may_cut = false;
+        }
+        Self {
+            source: Some(Box::new(source)),
+            pool: Some(pool),
+            pace,
+            control,
+            timeout: Timeout::Never,
+            fail_fast: false,
+            next_index: 0,
+            last_words: None,
+        }
+    }
+
+    pub(super) fn set_chunk_size(&mut self, n: usize) {
+        let alone = self
+            .pool
+            .as_ref()
+            .is_some_and(|pool| pool.pool().settings().task_timeout.is_some());
+        self.pace.fix_chunk(if alone { 1 } else { n });
+        self.control.may_cut = false;
+    }
+
+    pub(super) fn set_window(&mut self, n: usize) {
+        self.pace.fix_window(n);
+    }
+
+    pub(super) fn set_timeout(&mut self, after: Duration) {
+        self.timeout = Timeout::Set(after);
+    }
+
+    pub(super) fn set_fail_fast(&mut self) {
+        self.fail_fast = true;
+    }
+
+    pub(super) fn set_on_drop(&mut self, policy: CancellationPolicy) {
+        self.control.on_drop = policy | CancellationPolicy::PENDING;
+    }
+
+    pub(super) fn outstanding(&self) -> usize {
+        self.pace.outstanding()
+    }
+
+    /// Submits the next chunk, if the window allows one and there is input. False in the second place: there will never be more.
+    pub(super) fn next_chunk(&mut self, cx: &mut Context<'_>) -> Option<Chunk<R>> {
+        let (source, pool) = (self.source.as_mut()?, self.pool.as_ref()?);
+        let n = self.pace.next(source.upper_bound());
+        if n == 0 {
+            return None;
+        }
+        match source.poll_send(n, pool, &self.control, cx) {
+            Poll::Pending => None,
+            Poll::Ready(Next::Sent(Sent { handle, len })) => {
+                let first = self.next_index;
+                self.next_index += len;
+                self.pace.pulled(len);
+                Some(Chunk { first, len, handle })
+            }
+            Poll::Ready(Next::End) => {
+                self.source = None;
+                None
+            }
+            Poll::Ready(Next::Panicked(error)) => {
+                self.source = None;
+                self.last_words = Some(error);
+                None
+            }
+        }
+    }
+
+    /// Takes a chunk that came back apart: its results, and what it left for others.
+    pub(super) fn open(
+        &mut self,
+        first: usize,
+        len: usize,
+        report: TaskReport<Done<R>>,
+    ) -> (Back<R>, Option<Chunk<R>>) {
+        match report.result {
+            Ok(Done { results, took, rest }) => {
+                self.pace.measured(results.len(), took);
+                let done = results.len();
+                let rest = rest.map(|handle| Chunk {
+                    first: first + done,
+                    len: len - done,
+                    handle,
+                });
+                (
+                    Back {
+                        first,
+                        results: results.into_iter(),
+                    },
+                    rest,
+                )
+            }
+            Err(error) => {
+                let results: Vec<_> = (0..len).map(|_| Err(Box::new(error.clone()))).collect();
+                (
+                    Back {
+                        first,
+                        results: results.into_iter(),
+                    },
+                    None,
+                )
+            }
+        }
+    }
+
+    /// Gives a result to the consumer. True in the second place when it is the last.
+    pub(super) fn give(&mut self, result: Result<R, Box<TaskError>>) -> (Result<R, TaskError>, bool) {
+        self.pace.taken();
+        if let Timeout::Over(after) = self.timeout
+            && matches!(&result, Err(error) if error.is_cancelled())
+        {
+            return (Err(TaskError::TimedOut { after }), true);
+        }
+        let ends = self.fail_fast && result.is_err();
+        (result.map_err(|error| *error), ends)
+    }
+
+    /// True when the stream's time is up, for the first time: what is left is to be cancelled.
+    pub(super) fn poll_timeout(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Timeout::Set(after) = self.timeout {
+            self.timeout = Sleep::new(after).map_or(Timeout::Never, |sleep| Timeout::Running(sleep, after));
+        }
+        if let Timeout::Running(sleep, after) = &mut self.timeout
+            && Pin::new(sleep).poll(cx).is_ready()
+        {
+            let after = *after;
+            self.timeout = Timeout::Over(after);
+            // Without input left, what is on its way may still make it.
+            if self.source.take().is_some() {
+                self.last_words = Some(TaskError::TimedOut { after });
+            }
+            self.control.stop();
+            return true;
+        }
+        false
+    }
+
+    /// The error to give in place of a result that is not there, when the time is up.
+    pub(super) fn overdue(&self) -> Option<TaskError> {
+        match self.timeout {
+            Timeout::Over(after) => Some(TaskError::TimedOut { after }),
+            _ => None,
+        }
+    }
+
+    /// Everything submitted has been taken: is there something left to say, and with which index?
+    pub(super) fn finish(&mut self) -> Option<(usize, TaskError)> {
+        let last = self.last_words.take().map(|error| (self.next_index, error));
+        self.stop();
+        last
+    }
+
+    /// Tells whether inputs may still come.
+    pub(super) fn has_input(&self) -> bool {
+        self.source.is_some()
+    }
+
+    pub(super) fn next_index(&self) -> usize {
+        self.next_index
+    }
+
+    /// Submits no more, lets go of the pool, and has nothing more to say.
+    pub(super) fn stop(&mut self) {
+        self.control.stop();
+        self.source = None;
+        self.pool = None;
+        self.last_words = None;
+    }
+}

@@ -1,0 +1,123 @@
+//! Results as streams. Owns windows, chunks and the order of results; the work itself runs in the pool, and a stream only hands
+//! inputs in and takes results out.
+
+mod chunk;
+mod completed;
+mod feed;
+mod handles;
+mod map;
+mod pace;
+mod source;
+mod wait;
+
+pub use completed::MapCompleted;
+pub use handles::{AsCompleted, as_completed};
+pub use map::Map;
+pub use pace::default_chunk_size;
+pub use wait::{Wait, Waited, Waiting, wait};
+
+/// The options that `Map` and `MapCompleted` share; both keep them in a `feed`.
+macro_rules! stream_options {
+    ($stream:ident, $verb:literal) => {
+        impl<R> $stream<R> {
+            /// Sends the inputs in chunks of `n`, which spares tiny tasks most of the way. By default chunks grow and shrink
+            /// with the measured duration of the tasks. Every input keeps a result of its own.
+            ///
+            /// # Panics
+            /// When `n` is 0.
+            ///
+            /// # Examples
+            /// ```
+            /// # futures::executor::block_on(async {
+            /// use futures::StreamExt;
+            /// let pool = polypool::Executor::threads(2)?;
+            #[doc = concat!("let results = pool.", $verb, "(|n: u32| n + 1, 0..100).chunk_size(10).count().await;")]
+            /// assert_eq!(results, 100);
+            /// # Ok::<(), polypool::BuildError>(()) }).unwrap();
+            /// ```
+            pub fn chunk_size(mut self, n: usize) -> Self {
+                assert!(n > 0, "a chunk size of 0 would send nothing; it must be 1 or more");
+                self.feed.set_chunk_size(n);
+                self
+            }
+
+            /// Sets the window: how many inputs may have been pulled whose results were not taken yet. By default it is four
+            /// chunks for each worker.
+            ///
+            /// # Panics
+            /// When `n` is 0.
+            ///
+            /// # Examples
+            /// ```
+            /// # futures::executor::block_on(async {
+            /// use futures::StreamExt;
+            /// let pool = polypool::Executor::threads(2)?;
+            #[doc = concat!("let endless = pool.", $verb, "(|n: u64| n * n, 0..).buffer(8);")]
+            /// assert_eq!(endless.take(5).count().await, 5);
+            /// # Ok::<(), polypool::BuildError>(()) }).unwrap();
+            /// ```
+            pub fn buffer(mut self, n: usize) -> Self {
+                assert!(n > 0, "a window of 0 would let nothing through; it must be 1 or more");
+                self.feed.set_window(n);
+                self
+            }
+
+            /// Limits the time of the whole stream, from its first poll. Then what is left is cancelled, results that are
+            /// there already are given, and the last item is [`TaskError::TimedOut`].
+            ///
+            /// # Examples
+            /// ```
+            /// # futures::executor::block_on(async {
+            /// use futures::StreamExt;
+            /// use std::time::Duration;
+            /// let pool = polypool::Executor::threads(2)?;
+            #[doc = concat!("let endless = pool.", $verb, "(|n: u64| n, 0..).timeout(Duration::from_millis(5));")]
+            /// assert!(endless.count().await > 0); // and it ended
+            /// # Ok::<(), polypool::BuildError>(()) }).unwrap();
+            /// ```
+            pub fn timeout(mut self, after: Duration) -> Self {
+                self.feed.set_timeout(after);
+                self
+            }
+
+            /// Ends the stream with the first error: what is left is cancelled, and nothing comes after it.
+            ///
+            /// # Examples
+            /// ```
+            /// # futures::executor::block_on(async {
+            /// use futures::StreamExt;
+            /// let pool = polypool::Executor::threads(1)?;
+            #[doc = concat!("let stream = pool.", $verb, "(|n: u64| 10 / n, [5, 0, 2]).chunk_size(1).fail_fast();")]
+            /// assert_eq!(stream.count().await, 2);
+            /// # Ok::<(), polypool::BuildError>(()) }).unwrap();
+            /// ```
+            pub fn fail_fast(mut self) -> Self {
+                self.feed.set_fail_fast();
+                self
+            }
+
+            /// Says what dropping the stream does to the tasks that it has started. What it has not started is cancelled
+            /// whatever is said here. The default is to let them end.
+            ///
+            /// # Examples
+            /// ```
+            /// use polypool::{CancellationPolicy, Executor};
+            ///
+            /// let pool = Executor::threads(2)?;
+            #[doc = concat!("let stream = pool.", $verb, "(|n: u64| n, 0..).cancel_on_drop(CancellationPolicy::ALL);")]
+            /// # Ok::<(), polypool::BuildError>(())
+            /// ```
+            pub fn cancel_on_drop(mut self, policy: impl Into<CancellationPolicy>) -> Self {
+                self.feed.set_on_drop(policy.into());
+                self
+            }
+        }
+
+        impl<R> fmt::Debug for $stream<R> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($stream)).field("outstanding", &self.feed.outstanding()).finish_non_exhaustive()
+            }
+        }
+    };
+}
+use stream_options;

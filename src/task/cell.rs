@@ -1,0 +1,396 @@
+//! The one allocation of a task: its work until it starts, its result when it has ended, and who waits for it.
+//!
+//! A cell goes through these stages, each change under its lock, each at most once, never back but for `requeue`:
+//!
+//! ```text
+//! Queued ──run──► Running ──finish──► Done ──take──► Gone
+//!    └────resolve────┴──────resolve────►┘
+//! ```
+//!
+//! 1. Who moves the work out of `Queued` decides alone: either `run`, and the work starts, or `resolve`, and it never does.
+//!    That makes "pending" exact.
+//! 2. `Done` is entered once. A result that comes after a `resolve` is dropped by its worker.
+//! 3. No user code runs under the lock: work, results and wakers are moved out first. Counting happens under it, so that who
+//!    sees the result sees the counts.
+//!
+//! Wakers share their place with the result, so a waiting task costs 64 bytes and its closure.
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use super::{
+    Host, TaskId, TaskState,
+    catch::{Caught, catch, discard, wake},
+    clock::{Span, Stamp},
+    options::TaskOptions,
+    report::Facts,
+    work::{Kind, Started, Work},
+};
+use crate::{error::TaskError, sys::lock::lock};
+
+/// How the code of a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Completed,
+    Failed,
+    /// It was resolved already; its result went nowhere.
+    TooLate,
+}
+
+/// What a task was doing when it was resolved from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resolved {
+    /// It had not started, and never will.
+    Queued,
+    /// Its code may go on; nobody waits for it.
+    Running,
+}
+
+/// A task whose types are forgotten: what queues, lanes and pools see.
+pub(crate) trait AnyTask: Send + Sync {
+    fn id(&self) -> TaskId;
+
+    /// Names the task; the queue does so when it takes it.
+    fn set_id(&self, id: TaskId);
+
+    fn kind(&self) -> Kind;
+
+    fn state(&self) -> TaskState;
+
+    /// The task's own options, until it starts.
+    fn options(&self) -> Option<Arc<TaskOptions>>;
+
+    /// The lane that runs it, while it runs.
+    fn worker(&self) -> Option<u32>;
+
+    /// Starts the task, if nobody withdrew it. Blocking work has ended when this returns; other work goes on in the future
+    /// that comes back. Dropping that future drops the work and leaves the task to be resolved.
+    fn run(
+        self: Arc<Self>,
+        host: &Arc<dyn Host + Send + Sync>,
+    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+
+    /// Ends the task with an error if it is in a stage that may be ended: `Queued` is, `Running` only if asked for. `count`
+    /// is called under the lock, before anyone can see the error.
+    fn resolve(&self, error: TaskError, running: bool, count: &mut dyn FnMut(Resolved)) -> Option<Resolved>;
+
+    /// Counts an attempt that was lost before the work started.
+    fn lost_attempt(&self) -> u32;
+
+    /// Registers for the end of the task.
+    fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Tells whether the task has ended with an error that nobody has taken yet.
+    fn has_failed(&self) -> bool;
+}
+
+/// A task of which only the result's type is known: what handles see.
+pub(crate) trait Outcome<R>: AnyTask {
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<(Result<R, Box<TaskError>>, Facts)>;
+}
+
+pub(crate) struct TaskCell<W: Work> {
+    id: AtomicU64,
+    stage: Mutex<Stage<W>>,
+}
+
+enum Stage<W: Work> {
+    Queued {
+        work: W,
+        waker: Option<Waker>,
+        since: Stamp,
+        attempts: u32,
+    },
+    Running {
+        waker: Option<Waker>,
+        since: Stamp,
+        queued_for: Span,
+        attempts: u32,
+        worker: u32,
+    },
+    Done {
+        result: Result<W::Output, Box<TaskError>>,
+        facts: Facts,
+    },
+    Gone,
+}
+
+impl<W: Work> TaskCell<W> {
+    pub(crate) fn new(work: W) -> Self {
+        Self {
+            id: AtomicU64::new(0),
+            stage: Mutex::new(Stage::Queued {
+                work,
+                waker: None,
+                since: Stamp::now(),
+                attempts: 0,
+            }),
+        }
+    }
+
+    /// Queued → Running, by whoever is first.
+    fn begin(&self, worker: u32) -> Option<W> {
+        let now = Stamp::now();
+        let mut stage = lock(&self.stage);
+        match mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Queued {
+                work,
+                waker,
+                since,
+                attempts,
+            } => {
+                *stage = Stage::Running {
+                    waker,
+                    since: now,
+                    queued_for: now.since(since),
+                    attempts: attempts + 1,
+                    worker,
+                };
+                Some(work)
+            }
+            other => {
+                *stage = other;
+                None
+            }
+        }
+    }
+
+    /// Running → Done with what the work gave.
+    fn finish(&self, result: Result<W::Output, Box<TaskError>>, host: &dyn Host) {
+        let now = Stamp::now();
+        let mut stage = lock(&self.stage);
+        match mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Running {
+                waker,
+                since,
+                queued_for,
+                attempts,
+                worker,
+            } => {
+                host.left(if result.is_ok() {
+                    Left::Completed
+                } else {
+                    Left::Failed
+                });
+                let facts = Facts::ran(queued_for, now.since(since), attempts, worker);
+                *stage = Stage::Done { result, facts };
+                drop(stage);
+                if let Some(waker) = waker {
+                    wake(waker);
+                }
+            }
+            other => {
+                *stage = other;
+                host.left(Left::TooLate);
+                drop(stage);
+                discard(result);
+            }
+        }
+    }
+
+    /// Has `cx` woken when the task ends; false when it has ended.
+    fn register(&self, cx: &mut Context<'_>) -> bool {
+        let (old, waits) = {
+            let mut stage = lock(&self.stage);
+            match stage.waker() {
+                None => return false,
+                Some(Some(waker)) if waker.will_wake(cx.waker()) => return true,
+                Some(_) => {}
+            }
+            // Cloning a waker is the user's code.
+            drop(stage);
+            let new = cx.waker().clone();
+            stage = lock(&self.stage);
+            match stage.waker() {
+                Some(slot) => (slot.replace(new), true),
+                None => (Some(new), false),
+            }
+        };
+        drop(old);
+        waits
+    }
+}
+
+impl<W: Work> Stage<W> {
+    /// The place of the waker, as long as there is something to wait for.
+    fn waker(&mut self) -> Option<&mut Option<Waker>> {
+        match self {
+            Stage::Queued { waker, .. } | Stage::Running { waker, .. } => Some(waker),
+            Stage::Done { .. } | Stage::Gone => None,
+        }
+    }
+}
+
+impl<W: Work> AnyTask for TaskCell<W> {
+    fn id(&self) -> TaskId {
+        TaskId(self.id.load(Ordering::Relaxed))
+    }
+
+    fn set_id(&self, id: TaskId) {
+        self.id.store(id.0, Ordering::Relaxed);
+    }
+
+    fn kind(&self) -> Kind {
+        W::KIND
+    }
+
+    fn state(&self) -> TaskState {
+        match *lock(&self.stage) {
+            Stage::Queued { .. } => TaskState::Queued,
+            Stage::Running { .. } => TaskState::Running,
+            Stage::Done { .. } | Stage::Gone => TaskState::Finished,
+        }
+    }
+
+    fn options(&self) -> Option<Arc<TaskOptions>> {
+        match &*lock(&self.stage) {
+            Stage::Queued { work, .. } => work.options().cloned(),
+            _ => None,
+        }
+    }
+
+    fn worker(&self) -> Option<u32> {
+        match *lock(&self.stage) {
+            Stage::Running { worker, .. } => Some(worker),
+            _ => None,
+        }
+    }
+
+    fn run(
+        self: Arc<Self>,
+        host: &Arc<dyn Host + Send + Sync>,
+    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let Some(work) = self.begin(host.worker()) else {
+            host.withdrawn();
+            return None;
+        };
+        host.begun(work.options().map(|options| &**options));
+        match catch(|| work.start()) {
+            Ok(Started::Ended(output)) => self.finish(Ok(output), &**host),
+            Ok(Started::Future(future)) => {
+                return Some(Box::pin(rest(self, future, Arc::clone(host))));
+            }
+            Err(panic) => self.finish(Err(Box::new(TaskError::Panicked(panic))), &**host),
+        }
+        None
+    }
+
+    fn resolve(&self, error: TaskError, running: bool, count: &mut dyn FnMut(Resolved)) -> Option<Resolved> {
+        let mut stage = lock(&self.stage);
+        let (was, work, waker, facts) = match mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Queued {
+                work,
+                waker,
+                since,
+                attempts,
+            } => {
+                let facts = Facts::never_started(Stamp::now().since(since), attempts);
+                (Resolved::Queued, Some(work), waker, facts)
+            }
+            Stage::Running {
+                waker,
+                since,
+                queued_for,
+                attempts,
+                worker,
+            } if running => {
+                let facts = Facts::ran(queued_for, Stamp::now().since(since), attempts, worker);
+                (Resolved::Running, None, waker, facts)
+            }
+            other => {
+                *stage = other;
+                return None;
+            }
+        };
+        count(was);
+        *stage = Stage::Done {
+            result: Err(Box::new(error)),
+            facts,
+        };
+        drop(stage);
+        discard(work);
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+        Some(was)
+    }
+
+    fn lost_attempt(&self) -> u32 {
+        match &mut *lock(&self.stage) {
+            Stage::Queued { attempts, .. } => {
+                *attempts += 1;
+                *attempts
+            }
+            _ => u32::MAX,
+        }
+    }
+
+    fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.register(cx) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(&*lock(&self.stage), Stage::Done { result: Err(_), .. })
+    }
+}
+
+impl<W: Work> Outcome<W::Output> for TaskCell<W> {
+    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<(Result<W::Output, Box<TaskError>>, Facts)> {
+        loop {
+            let mut stage = lock(&self.stage);
+            match mem::replace(&mut *stage, Stage::Gone) {
+                Stage::Done { result, facts } => return Poll::Ready((result, facts)),
+                Stage::Gone => panic!("a task handle was polled after it had given its result"),
+                waiting => *stage = waiting,
+            }
+            drop(stage);
+            if self.register(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// The work of a started task that is a future. (If it panics when it is dropped, so does this, and its lane sees to it.)
+async fn rest<W: Work>(task: Arc<TaskCell<W>>, future: W::Future, host: Arc<dyn Host + Send + Sync>) {
+    let result = Caught::new(future).await;
+    task.finish(
+        result.map_err(|panic| Box::new(TaskError::Panicked(panic))),
+        &*host,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::work::Blocking;
+
+    fn size_of_cell<F: FnOnce() -> R + Send + 'static, R: Send + 'static>(_: &F) -> usize {
+        // An `Arc` keeps two counters beside the cell.
+        size_of::<TaskCell<Blocking<F>>>() + 2 * size_of::<usize>()
+    }
+
+    #[test]
+    fn a_waiting_task_is_small() {
+        let n = std::hint::black_box(7_u64);
+        assert!(
+            size_of_cell(&move || n + 1) <= 72,
+            "{}",
+            size_of_cell(&move || n + 1)
+        );
+        let big = [n; 16];
+        assert!(size_of_cell(&move || big[3]) <= 64 + size_of_val(&big));
+    }
+}

@@ -1,0 +1,93 @@
+//! A task from the inside: its cell, its handle, its options and its report. Knows no queue, no backend and no runtime;
+//! whoever owns the task says so through [`Owner`], whoever runs it through [`Host`].
+
+use std::{fmt, sync::Arc, task::Context};
+
+pub(crate) mod catch;
+mod cell;
+pub(crate) mod clock;
+mod handle;
+mod options;
+mod report;
+mod work;
+
+pub(crate) use cell::{AnyTask, Left, Outcome, Resolved, TaskCell};
+pub use handle::{AbortHandle, TaskHandle};
+pub use options::TaskOptions;
+pub use report::TaskReport;
+pub(crate) use work::{Blocking, Kind, Optioned, Suspended, Work};
+
+use crate::policy::CancellationPolicy;
+
+/// A task's number, unique within its pool and in the order of submission.
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// let pool = polypool::Executor::threads(1)?;
+/// let (a, b) = (pool.submit(|()| (), ()), pool.submit(|()| (), ()));
+/// assert!(a.id() < b.id());
+/// # let _ = (a.await, b.await);
+/// # Ok::<(), polypool::BuildError>(()) }).unwrap();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub(crate) u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Where a task is on its way.
+///
+/// # Examples
+/// ```
+/// use polypool::{Executor, TaskState};
+///
+/// # futures::executor::block_on(async {
+/// let pool = Executor::serial();
+/// let task = pool.submit(|()| (), ());
+/// assert_eq!(task.state(), TaskState::Queued); // serial: nothing runs before the handle is polled
+/// # let _ = task.await; });
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// It has not started, and if it is cancelled now, it never will.
+    Queued,
+    /// A worker runs it.
+    Running,
+    /// Its result is there, or was taken.
+    Finished,
+}
+
+/// Who a handle turns to: the pool that its task was submitted to.
+pub(crate) trait Owner: Send + Sync {
+    /// A handle was polled whose task is not finished. Gives true when it may be finished now, so that a second look pays.
+    /// What is left in `waiting` is dropped when the handle waits no more.
+    fn awaited(
+        &self,
+        task: &Arc<dyn AnyTask>,
+        cx: &mut Context<'_>,
+        waiting: &mut Option<Box<dyn Send + Sync>>,
+    ) -> bool;
+
+    /// Applies the policy to this one task.
+    fn cancel(&self, task: &Arc<dyn AnyTask>, policy: CancellationPolicy);
+}
+
+/// Who runs a task: the lane of a worker.
+pub(crate) trait Host {
+    /// The lane's index.
+    fn worker(&self) -> u32;
+
+    /// The task has begun and can no longer be withdrawn.
+    fn begun(&self, options: Option<&TaskOptions>);
+
+    /// The task was withdrawn before it could begin.
+    fn withdrawn(&self);
+
+    /// The task's code has ended. Called with the task's lock held, before anyone can see the result: count, nothing else.
+    fn left(&self, left: Left);
+}

@@ -1,0 +1,91 @@
+//! What a task does when it starts: a blocking function or a future, with or without options.
+
+use std::{future::Future, sync::Arc};
+
+use super::options::TaskOptions;
+
+/// How a started task can be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// By nobody: it is told, and ends by itself.
+    Blocking,
+    /// By dropping it at its next await.
+    Future,
+}
+
+/// The user's code of one task, typed.
+pub(crate) trait Work: Send + 'static {
+    type Output: Send + 'static;
+    type Future: Future<Output = Self::Output> + Send + 'static;
+    const KIND: Kind;
+
+    fn options(&self) -> Option<&Arc<TaskOptions>> {
+        None
+    }
+
+    /// Runs blocking work to its end; makes the future of other work.
+    fn start(self) -> Started<Self::Output, Self::Future>;
+}
+
+pub(crate) enum Started<O, F> {
+    Ended(O),
+    Future(F),
+}
+
+/// The future of work that has none.
+pub(crate) type Never<O> = futures::future::Pending<O>;
+
+/// A function that blocks its thread until it is done.
+pub(crate) struct Blocking<F>(pub(crate) F);
+
+impl<F, O> Work for Blocking<F>
+where
+    F: FnOnce() -> O + Send + 'static,
+    O: Send + 'static,
+{
+    type Output = O;
+    type Future = Never<O>;
+    const KIND: Kind = Kind::Blocking;
+
+    fn start(self) -> Started<O, Never<O>> {
+        Started::Ended((self.0)())
+    }
+}
+
+/// A function that makes a future; the function, too, runs in the worker.
+pub(crate) struct Suspended<F>(pub(crate) F);
+
+impl<F, Fut> Work for Suspended<F>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Send + 'static,
+{
+    type Output = Fut::Output;
+    type Future = Fut;
+    const KIND: Kind = Kind::Future;
+
+    fn start(self) -> Started<Fut::Output, Fut> {
+        Started::Future((self.0)())
+    }
+}
+
+/// Work with options of its own. A type of its own, so that tasks without options carry none.
+pub(crate) struct Optioned<W> {
+    pub(crate) work: W,
+    pub(crate) options: Arc<TaskOptions>,
+}
+
+impl<W: Work> Work for Optioned<W> {
+    type Output = W::Output;
+    type Future = W::Future;
+    const KIND: Kind = W::KIND;
+
+    fn options(&self) -> Option<&Arc<TaskOptions>> {
+        Some(&self.options)
+    }
+
+    fn start(self) -> Started<W::Output, W::Future> {
+        self.work.start()
+    }
+}

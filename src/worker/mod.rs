@@ -1,0 +1,154 @@
+//! What a task can ask about where it runs. Owns the questions; the answers are the seat's at which its thread works.
+
+use std::fmt;
+
+use crate::backend::{pool::Pool, seat};
+
+/// Tells whether this code runs inside a task of a pool, on whichever backend.
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// let pool = polypool::Executor::threads(1)?;
+/// assert!(pool.submit(|()| polypool::worker::is_worker(), ()).await?);
+/// assert!(!polypool::worker::is_worker());
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn is_worker() -> bool {
+    seat::with_current(|seat| seat.is_some())
+}
+
+/// Gives the index of the worker that runs this code: from 0 up, lower than `max_workers` unless other workers wait for tasks
+/// of their own pool. `None` outside a task.
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// let pool = polypool::Executor::threads(1)?;
+/// assert_eq!(pool.submit(|()| polypool::worker::index(), ()).await?, Some(0));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn index() -> Option<usize> {
+    seat::with_current(|seat| seat.map(seat::Seat::index))
+}
+
+/// Gives the id of the worker that runs this code, unique in its pool: a worker that comes in the place of another has the
+/// same index and another id. `None` outside a task.
+///
+/// # Examples
+/// ```
+/// assert_eq!(polypool::worker::id(), None);
+/// ```
+pub fn id() -> Option<u64> {
+    seat::with_current(|seat| seat.map(seat::Seat::worker))
+}
+
+/// Tells how many pools this code is inside of: 0 outside a task, 1 in a task of a pool that was built outside one.
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// let pool = polypool::Executor::threads(1)?;
+/// assert_eq!(pool.submit(|()| polypool::worker::depth(), ()).await?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn depth() -> usize {
+    seat::current()
+        .and_then(|seat| seat.pool())
+        .map_or(0, |pool| pool.depth())
+}
+
+/// Tells whether the task that runs this code was asked to stop: cancelled, or out of time. False outside a task. Costs a few
+/// nanoseconds; a long computation asks now and then.
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// fn search(limit: u64) -> Option<u64> {
+///     (1..limit).take_while(|_| !polypool::worker::is_cancelled()).find(|n| n * n > 1_000)
+/// }
+///
+/// let pool = polypool::Executor::threads(1)?;
+/// assert_eq!(pool.submit(search, 100).await?, Some(32));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn is_cancelled() -> bool {
+    seat::with_current(|seat| seat.is_some_and(seat::Seat::is_stop_asked))
+}
+
+/// Waits until the task that runs this code is asked to stop. Never ready outside a task.
+///
+/// A task that is a future is dropped when it is asked to stop, and sees nothing of this; it is for what a blocking task waits
+/// for with a `block_on` of its own.
+///
+/// # Cancel safety
+/// Dropping the future loses nothing.
+///
+/// # Examples
+/// ```
+/// use futures::{executor::block_on, future::{select, Either}};
+///
+/// fn wait_for_a_reply(host: String) -> Option<String> {
+///     let reply = Box::pin(async move { format!("{host} says hello") });
+///     match block_on(select(reply, Box::pin(polypool::worker::cancelled()))) {
+///         Either::Left((reply, _)) => Some(reply),
+///         Either::Right(_) => None,
+///     }
+/// }
+///
+/// # block_on(async {
+/// let pool = polypool::Executor::threads(1)?;
+/// assert_eq!(pool.submit(wait_for_a_reply, "it".to_owned()).await?.as_deref(), Some("it says hello"));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub async fn cancelled() {
+    match seat::current() {
+        Some(seat) => {
+            let task = seat.current_task();
+            std::future::poll_fn(|cx| seat.poll_cancelled(task.as_ref(), cx)).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Gives this worker's place away while the task waits for something, so that another task can run meanwhile. The place is
+/// taken back when the guard is dropped, at once, even if there is one worker more than `max_workers` for a moment.
+///
+/// A task that waits for tasks of its own pool need not do this: awaiting their handles, or joining them, does. Outside a task
+/// it does nothing.
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// fn wait_for_the_disk(millis: u64) {
+///     let _elsewhere = polypool::worker::leave_pool();
+///     std::thread::sleep(std::time::Duration::from_millis(millis));
+/// }
+///
+/// let pool = polypool::Executor::threads(1)?;
+/// pool.submit(wait_for_the_disk, 1).await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn leave_pool() -> LeaveGuard {
+    LeaveGuard {
+        _released: seat::current().and_then(Pool::release_seat),
+    }
+}
+
+/// A place in the pool that was given away; dropping it takes the place back. From [`leave_pool`].
+///
+/// # Examples
+/// ```
+/// let guard = polypool::worker::leave_pool();
+/// drop(guard); // outside a task neither does anything
+/// ```
+#[must_use = "dropping the guard takes the place back at once"]
+pub struct LeaveGuard {
+    _released: Option<crate::backend::Released>,
+}
+
+impl fmt::Debug for LeaveGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeaveGuard").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+//! One suite for every backend under every runtime. A test is named `backend::runtime::topic::case`, so that
+//! `cargo test --test conformance threads::tokio_multi::cancel::` runs what one is working on.
+//!
+//! A new backend is a line at the end of this file; a new case is an `async fn(Rig)` in the file of its topic and its name in the
+//! list at the head of that file.
+
+#[macro_use]
+mod rig;
+mod gate;
+mod work;
+
+mod cancel;
+mod completed;
+mod custom;
+mod drop;
+mod events;
+mod handle;
+mod limits;
+mod map;
+mod misuse;
+mod nested;
+mod panics;
+mod policy;
+mod priority;
+mod runtimes;
+mod shutdown;
+mod spawn;
+mod submit;
+mod timeout;
+mod wait;
+mod workers;
+
+#[path = "../../examples/rayon_backend.rs"]
+#[allow(dead_code, reason = "an example has a main of its own")]
+mod rayon_backend;
+
+/// Every topic, for the host of the module around it.
+macro_rules! suite {
+    ($host:ident) => {
+        const HOST: crate::rig::Host = crate::rig::Host::$host;
+
+        crate::cancel::cases!();
+        crate::completed::cases!();
+        crate::drop::cases!();
+        crate::events::cases!();
+        crate::handle::cases!();
+        crate::limits::cases!();
+        crate::map::cases!();
+        crate::misuse::cases!();
+        crate::nested::cases!();
+        crate::panics::cases!();
+        crate::policy::cases!();
+        crate::priority::cases!();
+        crate::runtimes::cases!();
+        crate::shutdown::cases!();
+        crate::spawn::cases!();
+        crate::submit::cases!();
+        crate::timeout::cases!();
+        crate::wait::cases!();
+        crate::workers::cases!();
+    };
+}
+
+conformance!(
+    serial,
+    polypool::Serial::new(),
+    [tokio_multi, tokio_current, async_std, smol, standalone]
+);
+conformance!(
+    threads,
+    polypool::Threads::new(),
+    [tokio_multi, tokio_current, async_std, smol, standalone]
+);
+conformance!(
+    tasks,
+    polypool::Tasks::new(),
+    [tokio_multi, tokio_current, async_std, smol, standalone]
+);
+conformance!(
+    rayon,
+    rayon_backend::RayonPool::new(),
+    [tokio_multi, tokio_current, async_std, smol, standalone]
+);
