@@ -62,6 +62,7 @@ impl<'a> Job<'a> {
         if let Some(task) = self.task.take() {
             let _sitting = sit(Arc::clone(self.lane.seat()));
             self.lane.run(task);
+            self.lane.seat().clear_current();
         }
     }
 

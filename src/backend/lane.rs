@@ -23,6 +23,7 @@ use crate::{
     task::{
         Host, Left, Resolved,
         catch::{catch, discard},
+        clock::Stamp,
     },
 };
 
@@ -198,6 +199,7 @@ impl Lane {
             if let Some(task) = self.take() {
                 return Some(task);
             }
+            self.seat.clear_current();
             if !self.linger(linger) {
                 return None;
             }
@@ -320,7 +322,8 @@ impl Lane {
 
     // ---- run
 
-    /// Runs a task to its end on this thread, at which the lane must sit.
+    /// Runs a task to its end on this thread, at which the lane must sit. The task stays in its place until the next comes,
+    /// or the lane sleeps.
     pub(super) fn run(&self, task: Entry) {
         self.seat.set_current(Arc::clone(&task));
         if let Some(rest) = Arc::clone(&task).run(&self.host) {
@@ -329,7 +332,6 @@ impl Lane {
         } else {
             self.pool.ended(&self.seat, task);
         }
-        self.seat.clear_current();
     }
 
     /// Runs a task to its end as a future. Dropped half-way, it leaves the task to the job.
@@ -364,7 +366,7 @@ impl Lane {
         .await;
         match stopped {
             Some(reason) => {
-                self.seat.left(Left::TooLate);
+                self.seat.left(Left::TooLate, Stamp::now());
                 self.pool.resolve(&task, reason, true);
             }
             None => self.pool.ended(&self.seat, task),
@@ -374,7 +376,7 @@ impl Lane {
     /// A job was dropped with its task unfinished.
     pub(super) fn abandon(&self, task: &Entry, reason: TaskError) {
         if self.pool.resolve(task, reason, true) == Some(Resolved::Running) {
-            self.seat.left(Left::TooLate);
+            self.seat.left(Left::TooLate, Stamp::now());
         }
         self.seat.clear_current();
     }
@@ -390,6 +392,7 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
+        self.seat.clear_current();
         if self.mortal {
             self.seat.forget_initialiser();
         }

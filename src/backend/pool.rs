@@ -39,6 +39,7 @@ pub(crate) type Initializer = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 pub(crate) struct Pool {
     backend: Arc<dyn Backend>,
+    in_process: bool,
     settings: Settings,
     initializer: Option<Initializer>,
     port: Port,
@@ -73,6 +74,7 @@ impl Pool {
         depth: usize,
     ) -> Arc<Self> {
         let in_poll = backend.runs_in_polls();
+        let in_process = backend.capabilities().in_process;
         Arc::new_cyclic(|pool| Self {
             workers: OnceLock::new(),
             queue: Queue::default(),
@@ -88,6 +90,7 @@ impl Pool {
             waiting_for_end: Mutex::default(),
             home: Mutex::default(),
             backend,
+            in_process,
             settings,
             initializer,
             port,
@@ -97,6 +100,10 @@ impl Pool {
 
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
+    }
+
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.in_process
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -363,7 +370,8 @@ impl Pool {
         if self.speaker.is_heard() {
             self.tell_end(seat, &task);
         }
-        discard(task);
+        // Its seat keeps a share, so this drops nothing of the user's.
+        drop(task);
     }
 
     #[cold]

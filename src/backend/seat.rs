@@ -20,6 +20,7 @@ use crate::{
     task::{
         Host, Kind, Left, TaskId, TaskOptions,
         catch::{discard, wake},
+        clock::Stamp,
     },
 };
 
@@ -54,6 +55,8 @@ pub(crate) struct Seat {
     failed: AtomicU64,
     too_late: AtomicU64,
     last_left: AtomicU8,
+    /// When the last task ended, as a stamp's word, if the next may begin at that time; else 0.
+    clock: AtomicU64,
 }
 
 #[derive(Default)]
@@ -66,6 +69,23 @@ struct Slot {
     runner: Option<Waker>,
     /// Who waits for the token.
     watchers: Vec<Waker>,
+}
+
+impl Slot {
+    /// Takes what the last task left beside itself, which is seldom anything.
+    fn take_rest(&mut self) -> Option<Slot> {
+        let bare = self.deadline.is_none()
+            && self.stop.is_none()
+            && self.runner.is_none()
+            && self.watchers.is_empty();
+        if bare {
+            return None;
+        }
+        let current = self.current.take();
+        let rest = mem::take(self);
+        self.current = current;
+        Some(rest)
+    }
 }
 
 /// What a seat has counted.
@@ -140,6 +160,7 @@ impl Seat {
             failed: AtomicU64::new(0),
             too_late: AtomicU64::new(0),
             last_left: AtomicU8::new(Left::TooLate as u8),
+            clock: AtomicU64::new(0),
         }
     }
 
@@ -214,26 +235,34 @@ impl Seat {
         }
     }
 
+    /// Puts a task in the place of the last, which has ended.
     pub(super) fn set_current(&self, task: Entry) {
-        let mut slot = lock(&self.slot);
-        slot.current = Some(task);
-        self.stop_asked.store(false, Ordering::Relaxed);
+        let last = {
+            let mut slot = lock(&self.slot);
+            self.stop_asked.store(false, Ordering::Relaxed);
+            let rest = slot.take_rest();
+            (slot.current.replace(task), rest)
+        };
+        self.forget(last);
     }
 
     pub(super) fn clear_current(&self) {
-        let left = {
+        let last = {
             let mut slot = lock(&self.slot);
-            if slot.deadline.is_none()
-                && slot.runner.is_none()
-                && slot.watchers.is_empty()
-                && slot.stop.is_none()
-            {
-                (slot.current.take(), None)
-            } else {
-                (None, Some(mem::take(&mut *slot)))
-            }
+            let rest = slot.take_rest();
+            (slot.current.take(), rest)
         };
-        discard(left);
+        self.forget(last);
+        self.clock.store(0, Ordering::Relaxed);
+    }
+
+    fn forget(&self, (task, rest): (Option<Entry>, Option<Slot>)) {
+        let Some(task) = task else { return };
+        if Arc::strong_count(&task) == 1 || rest.is_some() {
+            // What is dropped now may take its time.
+            discard((task, rest));
+            self.clock.store(0, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn current_task(&self) -> Option<Entry> {
@@ -399,8 +428,15 @@ impl Host for Seat {
         self.index
     }
 
+    fn now(&self) -> Stamp {
+        match self.clock.load(Ordering::Relaxed) {
+            0 => Stamp::now(),
+            word => Stamp::of_word(word),
+        }
+    }
+
     fn begun(&self, options: Option<&TaskOptions>) {
-        self.begun.fetch_add(1, Ordering::Release);
+        count(&self.begun);
         if (self.told_of_beginnings || options.is_some_and(|options| options.timeout.is_some()))
             && let Some(pool) = self.pool.upgrade()
         {
@@ -414,13 +450,18 @@ impl Host for Seat {
         }
     }
 
-    fn left(&self, left: Left) {
-        let count = match left {
+    fn left(&self, left: Left, at: Stamp) {
+        count(match left {
             Left::Completed => &self.completed,
             Left::Failed => &self.failed,
             Left::TooLate => &self.too_late,
-        };
-        count.fetch_add(1, Ordering::Release);
+        });
         self.last_left.store(left as u8, Ordering::Relaxed);
+        self.clock.store(at.to_word(), Ordering::Relaxed);
     }
+}
+
+/// Adds one to a count that only the worker at the seat adds to.
+fn count(count: &AtomicU64) {
+    count.store(count.load(Ordering::Relaxed) + 1, Ordering::Release);
 }

@@ -50,7 +50,7 @@ impl Executor {
     }
 
     fn launch_here<W: Work>(&self, work: W, operation: &str) -> TaskHandle<W::Output> {
-        if self.capabilities().in_process {
+        if self.pool().is_in_process() {
             return self.launch(work, 0);
         }
         let task = Arc::new(TaskCell::new(work));

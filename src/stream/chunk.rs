@@ -17,7 +17,7 @@ use crate::{
     policy::CancellationPolicy,
     task::{
         Blocking, Suspended, TaskHandle,
-        catch::{Caught, catch, discard},
+        catch::{Caught, catch},
     },
 };
 
@@ -90,21 +90,24 @@ where
     let mut results = Vec::with_capacity(inputs.len());
     let mut inputs = inputs.into_iter();
     let mut rest = None;
-    while let Some(input) = inputs.next() {
-        if is_stopped() {
-            results.push(Err(Box::new(TaskError::Cancelled)));
-            discard(input);
-            continue;
-        }
-        results.push(catch(|| f(input)).map_err(|panic| Box::new(TaskError::Panicked(panic))));
-        let look = control.may_cut
-            && inputs.len() > 0
-            && (inputs.len() < PER_LOOK || results.len().is_multiple_of(PER_LOOK));
-        if look && start.elapsed() > LONG {
-            let pool = inside::executor().filter(|pool| !is_stopped() && pool.pool().admit().is_ok());
-            if let Some(pool) = pool {
-                rest = Some(submit(&pool, f, inputs.by_ref().collect(), control));
+    while inputs.len() > 0 {
+        // One guard around many inputs: a panic costs the one that it came from.
+        let caught = catch(|| {
+            while let Some(input) = inputs.next() {
+                results.push(if is_stopped() {
+                    Err(Box::new(TaskError::Cancelled))
+                } else {
+                    Ok(f(input))
+                });
+                let look = inputs.len() < PER_LOOK || results.len().is_multiple_of(PER_LOOK);
+                if look && control.may_cut && inputs.len() > 0 && start.elapsed() > LONG {
+                    let pool = inside::executor().filter(|pool| !is_stopped() && pool.pool().admit().is_ok());
+                    rest = pool.map(|pool| submit(&pool, f, inputs.by_ref().collect(), control));
+                }
             }
+        });
+        if let Err(panic) = caught {
+            results.push(Err(Box::new(TaskError::Panicked(panic))));
         }
     }
     Done {

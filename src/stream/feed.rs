@@ -28,6 +28,8 @@ pub(super) struct Feed<R> {
     control: Control,
     timeout: Timeout,
     fail_fast: bool,
+    /// With more than so many results outstanding, the window has no place for another chunk.
+    full_above: Option<usize>,
     next_index: usize,
     /// What is to come after the last result.
     last_words: Option<TaskError>,
@@ -69,6 +71,7 @@ impl<R> Feed<R> {
             control,
             timeout: Timeout::Never,
             fail_fast: false,
+            full_above: None,
             next_index: 0,
             last_words: None,
         }
@@ -105,11 +108,20 @@ impl<R> Feed<R> {
 
     /// Submits the next chunk, if the window allows one and there is input. False in the second place: there will never be more.
     pub(super) fn next_chunk(&mut self, cx: &mut Context<'_>) -> Option<Chunk<R>> {
-        let (source, pool) = (self.source.as_mut()?, self.pool.as_ref()?);
-        let n = self.pace.next(source.upper_bound());
-        if n == 0 {
+        if self
+            .full_above
+            .is_some_and(|level| self.pace.outstanding() > level)
+        {
             return None;
         }
+        let (source, pool) = (self.source.as_mut()?, self.pool.as_ref()?);
+        let n = match self.pace.next(source.upper_bound()) {
+            Ok(n) => n,
+            Err(level) => {
+                self.full_above = Some(level);
+                return None;
+            }
+        };
         match source.poll_send(n, pool, &self.control, cx) {
             Poll::Pending => None,
             Poll::Ready(Next::Sent(Sent { handle, len })) => {
@@ -137,6 +149,7 @@ impl<R> Feed<R> {
         len: usize,
         report: TaskReport<Done<R>>,
     ) -> (Back<R>, Option<Chunk<R>>) {
+        self.full_above = None;
         match report.result {
             Ok(Done { results, took, rest }) => {
                 self.pace.measured(results.len(), took);

@@ -66,8 +66,9 @@ impl Pace {
         self.outstanding
     }
 
-    /// How many inputs to pull now, when as many as `left` may come; 0 for none.
-    pub(super) fn next(&self, left: Option<usize>) -> usize {
+    /// How many inputs to pull now, when as many as `left` may come. If the window is full, how few must be outstanding before
+    /// it is worth asking again.
+    pub(super) fn next(&self, left: Option<usize>) -> Result<usize, usize> {
         let window = |chunk: usize| {
             self.window
                 .unwrap_or(chunk.saturating_mul(CHUNKS_PER_WORKER * self.workers))
@@ -83,10 +84,11 @@ impl Pace {
                 n.min(fair).min(last).max(1)
             }
         };
-        if self.outstanding == 0 || self.outstanding.saturating_add(chunk) <= window(chunk) {
-            chunk
+        let full_above = window(chunk).saturating_sub(chunk);
+        if self.outstanding <= full_above {
+            Ok(chunk)
         } else {
-            0
+            Err(full_above)
         }
     }
 
@@ -119,13 +121,13 @@ mod tests {
         let mut pace = Pace::new(2);
         let mut sizes = Vec::new();
         for _ in 0..5 {
-            let n = pace.next(None);
+            let n = pace.next(None).expect("room");
             sizes.push(n);
             pace.measured(n, Duration::from_nanos(100) * u32::try_from(n).expect("small"));
         }
         assert_eq!(sizes, [1, 8, 64, 512, 4096]);
         pace.measured(4096, Duration::from_secs(4096));
-        assert_eq!(pace.next(None), 1);
+        assert_eq!(pace.next(None), Ok(1));
     }
 
     #[test]
@@ -134,8 +136,8 @@ mod tests {
             let mut pace = Pace::new(2);
             pace.fix_window(buffer);
             pace.measured(1, Duration::ZERO);
-            while pace.next(None) > 0 {
-                pace.pulled(pace.next(None));
+            while let Ok(n) = pace.next(None) {
+                pace.pulled(n);
             }
             assert!(pace.outstanding() <= buffer, "{buffer}");
         }
@@ -146,15 +148,15 @@ mod tests {
         let mut pace = Pace::new(2);
         pace.fix_chunk(100);
         pace.fix_window(10);
-        assert_eq!(pace.next(Some(1)), 10);
+        assert_eq!(pace.next(Some(1)), Ok(10));
     }
 
     #[test]
     fn the_last_inputs_are_spread_over_the_workers() {
         let mut pace = Pace::new(2);
         for _ in 0..5 {
-            pace.measured(pace.next(None), Duration::ZERO);
+            pace.measured(pace.next(None).expect("room"), Duration::ZERO);
         }
-        assert_eq!(pace.next(Some(80)), 10);
+        assert_eq!(pace.next(Some(80)), Ok(10));
     }
 }

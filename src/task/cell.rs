@@ -137,8 +137,7 @@ impl<W: Work> TaskCell<W> {
     }
 
     /// Queued → Running, by whoever is first.
-    fn begin(&self, worker: u32) -> Option<W> {
-        let now = Stamp::now();
+    fn begin(&self, worker: u32, now: Stamp) -> Option<W> {
         let mut stage = lock(&self.stage);
         match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Queued {
@@ -175,11 +174,14 @@ impl<W: Work> TaskCell<W> {
                 attempts,
                 worker,
             } => {
-                host.left(if result.is_ok() {
-                    Left::Completed
-                } else {
-                    Left::Failed
-                });
+                host.left(
+                    if result.is_ok() {
+                        Left::Completed
+                    } else {
+                        Left::Failed
+                    },
+                    now,
+                );
                 let facts = Facts::ran(queued_for, now.since(since), attempts, worker);
                 *stage = Stage::Done { result, facts };
                 drop(stage);
@@ -189,7 +191,7 @@ impl<W: Work> TaskCell<W> {
             }
             other => {
                 *stage = other;
-                host.left(Left::TooLate);
+                host.left(Left::TooLate, now);
                 drop(stage);
                 discard(result);
             }
@@ -268,7 +270,7 @@ impl<W: Work> AnyTask for TaskCell<W> {
         self: Arc<Self>,
         host: &Arc<dyn Host + Send + Sync>,
     ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let Some(work) = self.begin(host.worker()) else {
+        let Some(work) = self.begin(host.worker(), host.now()) else {
             host.withdrawn();
             return None;
         };

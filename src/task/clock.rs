@@ -20,6 +20,15 @@ impl Stamp {
         Self(u64::try_from(instant.saturating_duration_since(epoch).as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// As a word that is never 0.
+    pub(crate) fn to_word(self) -> u64 {
+        self.0 | 1
+    }
+
+    pub(crate) fn of_word(word: u64) -> Self {
+        Self(word)
+    }
+
     pub(crate) fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0) as f32)
     }

@@ -8,7 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{AnyTask, Outcome, Owner, TaskId, TaskState, report::TaskReport};
+use super::{
+    AnyTask, Outcome, Owner, TaskId, TaskState,
+    report::{Facts, TaskReport},
+};
 use crate::{error::TaskError, policy::CancellationPolicy, runtime::block_on};
 
 /// A task that was submitted: await it for its result.
@@ -187,6 +190,11 @@ impl<R> TaskHandle<R> {
     }
 
     pub(crate) fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<TaskReport<R>> {
+        self.poll_outcome(cx)
+            .map(|(result, facts)| TaskReport::new(result.map_err(|error| *error), facts))
+    }
+
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<(Result<R, Box<TaskError>>, Facts)> {
         let mut poll = self.task.poll_take(cx);
         if poll.is_pending() {
             let task = self.any();
@@ -194,10 +202,10 @@ impl<R> TaskHandle<R> {
                 poll = self.task.poll_take(cx);
             }
         }
-        poll.map(|(result, facts)| {
+        if poll.is_ready() {
             self.waiting = None;
-            TaskReport::new(result.map_err(|error| *error), facts)
-        })
+        }
+        poll
     }
 
     /// Waits for the end of the task and leaves the result where it is.
@@ -232,7 +240,8 @@ impl<R> Future for TaskHandle<R> {
     type Output = Result<R, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_report(cx).map(|report| report.result)
+        self.poll_outcome(cx)
+            .map(|(result, _)| result.map_err(|error| *error))
     }
 }
 

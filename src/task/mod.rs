@@ -17,6 +17,7 @@ pub use options::TaskOptions;
 pub use report::TaskReport;
 pub(crate) use work::{Blocking, Kind, Optioned, Suspended, Work};
 
+use self::clock::Stamp;
 use crate::policy::CancellationPolicy;
 
 /// A task's number, unique within its pool and in the order of submission.
@@ -82,6 +83,9 @@ pub(crate) trait Host {
     /// The lane's index.
     fn worker(&self) -> u32;
 
+    /// The time. A lane that goes from one task to the next need not look at the clock twice.
+    fn now(&self) -> Stamp;
+
     /// The task has begun and can no longer be withdrawn.
     fn begun(&self, options: Option<&TaskOptions>);
 
@@ -89,5 +93,5 @@ pub(crate) trait Host {
     fn withdrawn(&self);
 
     /// The task's code has ended. Called with the task's lock held, before anyone can see the result: count, nothing else.
-    fn left(&self, left: Left);
+    fn left(&self, left: Left, at: Stamp);
 }
