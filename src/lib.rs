@@ -35,6 +35,9 @@ pub use task::{AbortHandle, TaskHandle, TaskId, TaskOptions, TaskReport, TaskSta
 pub mod worker {
     pub use crate::{
         executor::inside::executor,
-        inside::{LeaveGuard, cancelled, depth, id, index, is_cancelled, is_worker, leave_pool},
+        inside::{
+            LeaveGuard, cancelled, depth, id, index, is_cancelled, is_master, is_worker, leave_pool, rank,
+            report_progress, size,
+        },
     };
 }

@@ -76,6 +76,15 @@ pub enum EventKind {
         /// The worker's index.
         worker: usize,
     },
+    /// A task said how far it is; see [`worker::report_progress`](crate::worker::report_progress).
+    TaskProgress {
+        /// The task.
+        task: TaskId,
+        /// How much is done, in the task's own unit.
+        done: u64,
+        /// How much there is to do, in the same unit; 0 when nobody knows.
+        total: u64,
+    },
     /// A task gave its value.
     TaskFinished {
         /// The task.

@@ -269,7 +269,7 @@ impl Seat {
         lock(&self.slot).current.clone()
     }
 
-    pub(super) fn current_id(&self) -> Option<TaskId> {
+    pub(crate) fn current_id(&self) -> Option<TaskId> {
         lock(&self.slot).current.as_ref().map(|task| task.id())
     }
 

@@ -43,6 +43,73 @@ pub fn id() -> Option<u64> {
     seat::with_current(|seat| seat.map(seat::Seat::worker))
 }
 
+/// Gives the rank of this code among those that work together: 0 for the program that submits, and from 1 up for the workers,
+/// one more than their [`index`].
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// let pool = polypool::Executor::threads(1)?;
+/// assert_eq!(pool.submit(|()| polypool::worker::rank(), ()).await?, 1);
+/// assert_eq!(polypool::worker::rank(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn rank() -> usize {
+    index().map_or(0, |index| index + 1)
+}
+
+/// Tells how many work together: the pool's `max_workers`, and the program that submits. 1 outside a task.
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// let pool = polypool::Executor::threads(3)?;
+/// assert_eq!(pool.submit(|()| polypool::worker::size(), ()).await?, 4);
+/// assert_eq!(polypool::worker::size(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn size() -> usize {
+    seat::current()
+        .and_then(|seat| seat.pool())
+        .map_or(1, |pool| pool.max_workers() + 1)
+}
+
+/// Tells whether this code is the program that submits, and not a worker.
+///
+/// # Examples
+/// ```
+/// if polypool::worker::is_master() {
+///     println!("said once, however many work");
+/// }
+/// ```
+pub fn is_master() -> bool {
+    rank() == 0
+}
+
+/// Says how far the task is, to those who listen to [`Executor::events`](crate::Executor::events): `done` of `total`, in a unit
+/// of its own. A `total` of 0 means that nobody knows. Outside a task it does nothing.
+///
+/// # Examples
+/// ```
+/// # futures::executor::block_on(async {
+/// fn count(to: u64) {
+///     for n in 0..to {
+///         polypool::worker::report_progress(n, to);
+///     }
+/// }
+///
+/// let pool = polypool::Executor::threads(1)?;
+/// pool.submit(count, 3).await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub fn report_progress(done: u64, total: u64) {
+    if let Some(seat) = seat::current()
+        && let (Some(pool), Some(task)) = (seat.pool(), seat.current_id())
+    {
+        pool.progressed(task, done, total);
+    }
+}
+
 /// Tells how many pools this code is inside of: 0 outside a task, 1 in a task of a pool that was built outside one.
 ///
 /// # Examples

@@ -1,5 +1,5 @@
 //! The pool behind an executor: its queue, its workers, its counts, and how policies are applied to it. Owns when a worker is
-//! called and when the pool is gone; what a worker is, is the backend's.
+//! called; `end` has what ends tasks and the pool. What a worker is, is the backend's.
 
 use std::{
     any::Any,
@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::Waker,
 };
 
 use super::{
@@ -25,14 +25,12 @@ use super::{
 };
 use crate::{
     error::{TaskError, WorkerLost},
-    policy::CancellationPolicy,
     runtime::Port,
     sys::lock::lock,
-    task::{
-        Left, Resolved, TaskOptions, TaskState,
-        catch::{discard, wake},
-    },
+    task::{Left, TaskId, TaskOptions, TaskState},
 };
+
+mod end;
 
 /// What every worker does first, with the reason when it fails.
 pub(crate) type Initializer = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -122,15 +120,15 @@ impl Pool {
         &self.room
     }
 
-    pub(super) fn lanes(&self) -> &Lanes {
+    pub(in crate::backend) fn lanes(&self) -> &Lanes {
         &self.lanes
     }
 
-    pub(super) fn watch(&self) -> &Watch {
+    pub(in crate::backend) fn watch(&self) -> &Watch {
         &self.watch
     }
 
-    pub(super) fn spins(&self) -> bool {
+    pub(in crate::backend) fn spins(&self) -> bool {
         self.settings.spin
     }
 
@@ -218,7 +216,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn started(&self) -> Option<&dyn Workers> {
+    pub(in crate::backend) fn started(&self) -> Option<&dyn Workers> {
         self.workers.get()?.as_deref().ok()
     }
 
@@ -245,7 +243,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn call_if_work(self: &Arc<Self>) {
+    pub(in crate::backend) fn call_if_work(self: &Arc<Self>) {
         if self.has_tasks() {
             self.call();
         }
@@ -266,7 +264,7 @@ impl Pool {
     }
 
     /// The backend did not bring the worker that it was asked for.
-    pub(super) fn refused(self: &Arc<Self>, announced: bool) {
+    pub(in crate::backend) fn refused(self: &Arc<Self>, announced: bool) {
         if announced {
             self.lanes.arrived();
         }
@@ -286,11 +284,11 @@ impl Pool {
         Arc::new(Seat::new(index, Arc::downgrade(self), told))
     }
 
-    pub(super) fn claim(self: &Arc<Self>) -> Option<Arc<Seat>> {
+    pub(in crate::backend) fn claim(self: &Arc<Self>) -> Option<Arc<Seat>> {
         self.lanes.claim(|index| self.make_seat(index))
     }
 
-    pub(super) fn seated(&self, seat: &Seat, extra: bool) {
+    pub(in crate::backend) fn seated(&self, seat: &Seat, extra: bool) {
         seat.set_worker(self.next_worker.fetch_add(1, Ordering::Relaxed) + 1);
         if !extra {
             self.speaker
@@ -298,7 +296,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn left(self: &Arc<Self>, seat: &Seat, extra: bool) {
+    pub(in crate::backend) fn left(self: &Arc<Self>, seat: &Seat, extra: bool) {
         if !extra {
             self.speaker
                 .tell(|| EventKind::WorkerStopped { worker: seat.index() });
@@ -312,7 +310,7 @@ impl Pool {
     }
 
     /// Has the worker at this seat run the initializer, if it has not. False when that fails; the pool is closed then.
-    pub(super) fn initialise(self: &Arc<Self>, seat: &Arc<Seat>) -> bool {
+    pub(in crate::backend) fn initialise(self: &Arc<Self>, seat: &Arc<Seat>) -> bool {
         let Some(initializer) = &self.initializer else {
             return true;
         };
@@ -331,24 +329,24 @@ impl Pool {
 
     // ---- what lanes ask
 
-    pub(super) fn pop(&self) -> Option<Entry> {
+    pub(in crate::backend) fn pop(&self) -> Option<Entry> {
         self.queue.pop()
     }
 
-    pub(super) fn has_tasks(&self) -> bool {
+    pub(in crate::backend) fn has_tasks(&self) -> bool {
         !self.queue.is_empty()
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    pub(in crate::backend) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
 
-    pub(super) fn block_on(&self, future: Pin<&mut (dyn Future<Output = ()> + Send)>) {
+    pub(in crate::backend) fn block_on(&self, future: Pin<&mut (dyn Future<Output = ()> + Send)>) {
         self.port.block_on(future);
     }
 
     /// A task began, and its room, its time or a listener is concerned.
-    pub(super) fn begun(self: &Arc<Self>, seat: &Seat, options: Option<&TaskOptions>) {
+    pub(in crate::backend) fn begun(self: &Arc<Self>, seat: &Seat, options: Option<&TaskOptions>) {
         self.room.leave();
         let timeout = options
             .and_then(|options| options.timeout)
@@ -361,12 +359,12 @@ impl Pool {
         }
     }
 
-    pub(super) fn found_withdrawn(&self) {
+    pub(in crate::backend) fn found_withdrawn(&self) {
         self.queue.left_over_taken();
     }
 
     /// A task's code has ended; tells the listeners.
-    pub(super) fn ended(&self, seat: &Seat, task: Entry) {
+    pub(in crate::backend) fn ended(&self, seat: &Seat, task: Entry) {
         if self.speaker.is_heard() {
             self.tell_end(seat, &task);
         }
@@ -390,8 +388,14 @@ impl Pool {
         }
     }
 
+    /// A task says how far it is.
+    pub(crate) fn progressed(&self, task: TaskId, done: u64, total: u64) {
+        self.speaker
+            .tell(|| EventKind::TaskProgress { task, done, total });
+    }
+
     /// A worker died before it ran the task that it had taken.
-    pub(super) fn lost(self: &Arc<Self>, seat: &Seat, task: Entry, how: WorkerLost) {
+    pub(in crate::backend) fn lost(self: &Arc<Self>, seat: &Seat, task: Entry, how: WorkerLost) {
         seat.clear_current();
         self.speaker.tell(|| EventKind::WorkerLost(how.clone()));
         let options = task.options();
@@ -406,173 +410,6 @@ impl Pool {
         } else {
             self.resolve(&task, TaskError::WorkerLost(how), true);
         }
-    }
-
-    // ---- tasks are ended from outside
-
-    /// Ends a task with an error: one that waits always, one that runs if asked for.
-    pub(super) fn resolve(&self, task: &Entry, error: TaskError, running: bool) -> Option<Resolved> {
-        let cancelled = error.is_cancelled();
-        let text = if self.speaker.is_heard() && !cancelled {
-            error.to_string()
-        } else {
-            String::new()
-        };
-        let was = task.resolve(error, running, &mut |was| {
-            if was == Resolved::Queued {
-                self.withdrawn.fetch_add(1, Ordering::SeqCst);
-            }
-            let count = if cancelled { &self.cancelled } else { &self.failed };
-            count.fetch_add(1, Ordering::SeqCst);
-        })?;
-        if was == Resolved::Queued {
-            self.queue.left_over();
-            self.room.leave();
-        }
-        self.speaker.tell(|| match cancelled {
-            true => EventKind::TaskCancelled { task: task.id() },
-            false => EventKind::TaskFailed {
-                task: task.id(),
-                error: text,
-            },
-        });
-        Some(was)
-    }
-
-    /// Stops a task that runs, as far as that is possible, and sees to it that it ends with `reason`.
-    fn stop(&self, task: &Entry, reason: TaskError) {
-        let Some(seat) = task.worker().and_then(|index| self.lanes.seat(index)) else {
-            return;
-        };
-        if let Some(reason) = seat.stop(task, reason) {
-            self.resolve(task, reason, true);
-        }
-    }
-
-    pub(super) fn cancel(&self, task: &Entry, policy: CancellationPolicy) {
-        if policy.contains(CancellationPolicy::PENDING)
-            && self.resolve(task, TaskError::Cancelled, false).is_some()
-        {
-            return;
-        }
-        if policy.contains(CancellationPolicy::RUNNING) {
-            self.stop(task, TaskError::Cancelled);
-        }
-    }
-
-    /// Stops what has run too long. Gives the time of the next deadline.
-    pub(super) fn expire(&self, now: std::time::Instant) -> Option<std::time::Instant> {
-        let mut next = None;
-        for seat in self.lanes.seats() {
-            match seat.expired(now) {
-                Ok(at) => next = [next, at].into_iter().flatten().min(),
-                Err((task, after)) => self.stop(&task, TaskError::TimedOut { after }),
-            }
-        }
-        next
-    }
-
-    // ---- the end
-
-    /// Lets nothing more in and applies a policy to what is there. May be repeated with a stricter one.
-    pub(crate) fn shut_down(self: &Arc<Self>, policy: CancellationPolicy) {
-        self.queue.close(TaskError::Shutdown);
-        self.close(policy);
-    }
-
-    /// Nobody outside holds the pool any more. Tasks that go on may still submit others.
-    pub(crate) fn abandon(self: &Arc<Self>, policy: CancellationPolicy) {
-        if policy.contains(CancellationPolicy::PENDING) {
-            self.queue.close(TaskError::Shutdown);
-        }
-        self.close(policy);
-    }
-
-    fn close(self: &Arc<Self>, policy: CancellationPolicy) {
-        self.closing.store(true, Ordering::SeqCst);
-        if policy.contains(CancellationPolicy::PENDING) {
-            self.fail_waiting(&TaskError::Cancelled);
-        }
-        if policy.contains(CancellationPolicy::RUNNING) {
-            for task in self.lanes.seats().iter().filter_map(|seat| seat.current_task()) {
-                self.stop(&task, TaskError::Cancelled);
-            }
-        }
-        if self.queue.is_closed() {
-            self.room.open();
-        }
-        if let Some(workers) = self.started() {
-            workers.closing();
-        }
-        for sleeper in self.lanes.all_sleepers() {
-            sleeper.wake();
-        }
-        self.check_gone();
-    }
-
-    /// Nothing can run here any more.
-    pub(super) fn fail(self: &Arc<Self>, reason: TaskError) {
-        self.queue.close(reason.clone());
-        self.fail_waiting(&reason);
-        self.close(CancellationPolicy::NONE);
-    }
-
-    fn fail_waiting(&self, reason: &TaskError) {
-        for task in self.queue.drain() {
-            if self.resolve(&task, reason.clone(), false).is_some() {
-                self.queue.left_over_taken();
-            }
-            discard(task);
-        }
-        for seat in self.lanes.seats() {
-            self.fail_own(&seat, reason);
-        }
-    }
-
-    fn fail_own(&self, seat: &Seat, reason: &TaskError) {
-        while let Some(task) = seat.pop_own() {
-            self.resolve(&task, reason.clone(), false);
-        }
-    }
-
-    pub(super) fn check_gone(&self) {
-        if self.is_gone() {
-            if self.queue.is_closed() {
-                self.speaker.close();
-            }
-            let waiting = std::mem::take(&mut *lock(&self.waiting_for_end));
-            waiting.into_iter().for_each(wake);
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        let idle = self.lanes.is_idle() && (self.runs_in_polls() || self.queue.is_empty());
-        self.is_closing() && idle && !self.lanes.seats().iter().any(|seat| seat.is_taken())
-    }
-
-    /// Waits until every worker has gone after `shut_down`.
-    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_gone() {
-            return Poll::Ready(());
-        }
-        let waker = cx.waker().clone();
-        lock(&self.waiting_for_end).push(waker);
-        if self.is_gone() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    }
-
-    /// Waits until the backend has put away what it had.
-    pub(crate) async fn put_away(&self) {
-        if let Some(workers) = self.started() {
-            workers.gone().await;
-        }
-    }
-
-    pub(crate) async fn warm_up_backend(self: &Arc<Self>) -> Result<(), TaskError> {
-        self.start()?.warm_up().await
     }
 
     // ---- what can be asked
@@ -623,7 +460,7 @@ impl Pool {
     }
 
     /// Gives a task whose handle is being polled a worker of its own.
-    pub(super) fn single(self: &Arc<Self>, task: &Entry) -> Option<Single> {
+    pub(in crate::backend) fn single(self: &Arc<Self>, task: &Entry) -> Option<Single> {
         if task.state() != TaskState::Queued {
             return None;
         }
@@ -633,18 +470,6 @@ impl Pool {
             Lane::new(Arc::clone(self), seat, true),
             Arc::clone(task),
         ))
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        for task in self.queue.drain() {
-            self.resolve(&task, TaskError::Shutdown, false);
-            discard(task);
-        }
-        for seat in self.lanes.seats() {
-            self.fail_own(&seat, &TaskError::Shutdown);
-        }
     }
 }
 

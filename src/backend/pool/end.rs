@@ -1,0 +1,201 @@
+//! How tasks end that do not end by themselves, and how the pool ends. Owns what a policy does, and when the pool is gone.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use super::Pool;
+use crate::{
+    backend::{events::EventKind, queue::Entry, seat::Seat},
+    error::TaskError,
+    policy::CancellationPolicy,
+    sys::lock::lock,
+    task::{
+        Resolved,
+        catch::{discard, wake},
+    },
+};
+
+impl Pool {
+    /// Ends a task with an error: one that waits always, one that runs if asked for.
+    pub(in crate::backend) fn resolve(
+        &self,
+        task: &Entry,
+        error: TaskError,
+        running: bool,
+    ) -> Option<Resolved> {
+        let cancelled = error.is_cancelled();
+        let text = if self.speaker.is_heard() && !cancelled {
+            error.to_string()
+        } else {
+            String::new()
+        };
+        let was = task.resolve(error, running, &mut |was| {
+            if was == Resolved::Queued {
+                self.withdrawn.fetch_add(1, Ordering::SeqCst);
+            }
+            let count = if cancelled { &self.cancelled } else { &self.failed };
+            count.fetch_add(1, Ordering::SeqCst);
+        })?;
+        if was == Resolved::Queued {
+            self.queue.left_over();
+            self.room.leave();
+        }
+        self.speaker.tell(|| match cancelled {
+            true => EventKind::TaskCancelled { task: task.id() },
+            false => EventKind::TaskFailed {
+                task: task.id(),
+                error: text,
+            },
+        });
+        Some(was)
+    }
+
+    /// Stops a task that runs, as far as that is possible, and sees to it that it ends with `reason`.
+    pub(super) fn stop(&self, task: &Entry, reason: TaskError) {
+        let Some(seat) = task.worker().and_then(|index| self.lanes.seat(index)) else {
+            return;
+        };
+        if let Some(reason) = seat.stop(task, reason) {
+            self.resolve(task, reason, true);
+        }
+    }
+
+    pub(in crate::backend) fn cancel(&self, task: &Entry, policy: CancellationPolicy) {
+        if policy.contains(CancellationPolicy::PENDING)
+            && self.resolve(task, TaskError::Cancelled, false).is_some()
+        {
+            return;
+        }
+        if policy.contains(CancellationPolicy::RUNNING) {
+            self.stop(task, TaskError::Cancelled);
+        }
+    }
+
+    /// Stops what has run too long. Gives the time of the next deadline.
+    pub(in crate::backend) fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut next = None;
+        for seat in self.lanes.seats() {
+            match seat.expired(now) {
+                Ok(at) => next = [next, at].into_iter().flatten().min(),
+                Err((task, after)) => self.stop(&task, TaskError::TimedOut { after }),
+            }
+        }
+        next
+    }
+
+    /// Lets nothing more in and applies a policy to what is there. May be repeated with a stricter one.
+    pub(crate) fn shut_down(self: &Arc<Self>, policy: CancellationPolicy) {
+        self.queue.close(TaskError::Shutdown);
+        self.close(policy);
+    }
+
+    /// Nobody outside holds the pool any more. Tasks that go on may still submit others.
+    pub(crate) fn abandon(self: &Arc<Self>, policy: CancellationPolicy) {
+        if policy.contains(CancellationPolicy::PENDING) {
+            self.queue.close(TaskError::Shutdown);
+        }
+        self.close(policy);
+    }
+
+    fn close(self: &Arc<Self>, policy: CancellationPolicy) {
+        self.closing.store(true, Ordering::SeqCst);
+        if policy.contains(CancellationPolicy::PENDING) {
+            self.fail_waiting(&TaskError::Cancelled);
+        }
+        if policy.contains(CancellationPolicy::RUNNING) {
+            for task in self.lanes.seats().iter().filter_map(|seat| seat.current_task()) {
+                self.stop(&task, TaskError::Cancelled);
+            }
+        }
+        if self.queue.is_closed() {
+            self.room.open();
+        }
+        if let Some(workers) = self.started() {
+            workers.closing();
+        }
+        for sleeper in self.lanes.all_sleepers() {
+            sleeper.wake();
+        }
+        self.check_gone();
+    }
+
+    /// Nothing can run here any more.
+    pub(in crate::backend) fn fail(self: &Arc<Self>, reason: TaskError) {
+        self.queue.close(reason.clone());
+        self.fail_waiting(&reason);
+        self.close(CancellationPolicy::NONE);
+    }
+
+    pub(super) fn fail_waiting(&self, reason: &TaskError) {
+        for task in self.queue.drain() {
+            if self.resolve(&task, reason.clone(), false).is_some() {
+                self.queue.left_over_taken();
+            }
+            discard(task);
+        }
+        for seat in self.lanes.seats() {
+            self.fail_own(&seat, reason);
+        }
+    }
+
+    pub(super) fn fail_own(&self, seat: &Seat, reason: &TaskError) {
+        while let Some(task) = seat.pop_own() {
+            self.resolve(&task, reason.clone(), false);
+        }
+    }
+
+    pub(in crate::backend) fn check_gone(&self) {
+        if self.is_gone() {
+            if self.queue.is_closed() {
+                self.speaker.close();
+            }
+            let waiting = std::mem::take(&mut *lock(&self.waiting_for_end));
+            waiting.into_iter().for_each(wake);
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        let idle = self.lanes.is_idle() && (self.runs_in_polls() || self.queue.is_empty());
+        self.is_closing() && idle && !self.lanes.seats().iter().any(|seat| seat.is_taken())
+    }
+
+    /// Waits until every worker has gone after `shut_down`.
+    pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_gone() {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        lock(&self.waiting_for_end).push(waker);
+        if self.is_gone() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Waits until the backend has put away what it had.
+    pub(crate) async fn put_away(&self) {
+        if let Some(workers) = self.started() {
+            workers.gone().await;
+        }
+    }
+
+    pub(crate) async fn warm_up_backend(self: &Arc<Self>) -> Result<(), TaskError> {
+        self.start()?.warm_up().await
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for task in self.queue.drain() {
+            self.resolve(&task, TaskError::Shutdown, false);
+            discard(task);
+        }
+        for seat in self.lanes.seats() {
+            self.fail_own(&seat, &TaskError::Shutdown);
+        }
+    }
+}
