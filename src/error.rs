@@ -137,10 +137,7 @@ impl TaskError {
     /// assert!(polypool::TaskError::Shutdown.is_refused());
     /// ```
     pub fn is_refused(&self) -> bool {
-        matches!(
-            self,
-            Self::QueueFull | Self::Shutdown | Self::Broken(_) | Self::InitializerFailed(_)
-        )
+        matches!(self, Self::QueueFull | Self::Shutdown | Self::Broken(_) | Self::InitializerFailed(_))
     }
 }
 
@@ -172,11 +169,7 @@ pub struct PanicInfo {
 
 impl PanicInfo {
     pub(crate) fn new(message: String, location: Option<String>, backtrace: Option<String>) -> Self {
-        Self {
-            message,
-            location,
-            backtrace,
-        }
+        Self { message, location, backtrace }
     }
 }
 
@@ -361,9 +354,7 @@ impl Failure {
     /// assert_eq!(polypool::Failure::msg("no such planet").to_string(), "no such planet");
     /// ```
     pub fn msg(message: impl fmt::Display) -> Self {
-        Self {
-            chain: vec![message.to_string()],
-        }
+        Self { chain: vec![message.to_string()] }
     }
 
     /// Gives the error's message and those of its causes, outermost first.
@@ -403,10 +394,7 @@ mod tests {
     fn an_engine_error_travels_as_its_text() {
         let source: Arc<dyn Error + Send + Sync> =
             Arc::from(Box::<dyn Error + Send + Sync>::from("no scheduler"));
-        let error = TaskError::Backend {
-            backend: "dask".to_owned(),
-            source,
-        };
+        let error = TaskError::Backend { backend: "dask".to_owned(), source };
         let bytes = postcard::to_stdvec(&error).expect("plain data");
         let back: TaskError = postcard::from_bytes(&bytes).expect("plain data");
         assert_eq!(back.to_string(), error.to_string());

@@ -1,4 +1,68 @@
-//! polypool
+//! One executor for work that must leave its own task: blocking functions, futures, whole streams of inputs, on threads, on the
+//! runtime, or in the caller's own poll, under any async runtime and under none.
+//!
+//! ```
+//! use futures::{StreamExt, TryStreamExt};
+//! use polypool::{CancellationPolicy, Executor};
+//!
+//! fn collatz(start: u64) -> u32 {
+//!     let step = |n: &u64| Some(if n % 2 == 0 { n / 2 } else { 3 * n + 1 });
+//!     std::iter::successors(Some(start), step).position(|n| n == 1).unwrap() as u32
+//! }
+//!
+//! # futures::executor::block_on(async {
+//! let pool = Executor::builder().backend("threads").max_workers(4).on_drop(CancellationPolicy::ALL).build()?;
+//!
+//! // One task: a future of its result.
+//! assert_eq!(pool.submit(collatz, 27).await?, 111);
+//!
+//! // Many: a stream of results, in the order of the inputs or as they come.
+//! let steps: Vec<u32> = pool.map(collatz, 1..10).try_collect().await?;
+//! assert_eq!(steps, [0, 1, 7, 2, 5, 8, 16, 3, 19]);
+//! let mut results = pool.as_completed(collatz, [97, 871, 6171]);
+//! while let Some((index, result)) = results.next().await {
+//!     println!("input {index}: {} steps", result?);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+//!
+//! # Where to begin
+//!
+//! | to | see |
+//! |---|---|
+//! | build a pool | [`Executor::builder`], [`Executor::threads`], [`Executor::tasks`], [`Executor::serial`] |
+//! | send one task | [`submit`](Executor::submit), [`submit_async`](Executor::submit_async), [`spawn`](Executor::spawn), [`TaskHandle`] |
+//! | send many | [`map`](Executor::map), [`as_completed`](Executor::as_completed), and the same over streams |
+//! | wait for some of several tasks | [`as_completed`](as_completed()), [`wait`](wait()) |
+//! | stop work, and say what happens at the end | [`CancellationPolicy`], [`TaskHandle::abort`], [`Executor::shutdown`] |
+//! | limit time and number | [`TaskOptions::timeout`], [`ExecutorBuilder::task_timeout`], [`ExecutorBuilder::max_pending`] |
+//! | know where a task runs | [`worker`] |
+//! | watch a pool | [`Executor::events`], [`Executor::stats`] |
+//! | run tasks on something else | [`backend`] |
+//! | know how many CPUs there are | [`cpu_count`], [`cpu::report`] |
+//!
+//! # Three things to know
+//!
+//! *Pending means never started.* A worker takes a task when it is ready to run it, not before. A task that was cancelled while
+//! it waited has not run, and never will.
+//!
+//! *Dropping never blocks.* The last clone of an [`Executor`] that is dropped applies the pool's [`CancellationPolicy`] in the
+//! background. To wait, await [`Executor::shutdown`].
+//!
+//! *A thread cannot be stopped by force.* A function that runs on a thread and is cancelled is told so
+//! ([`worker::is_cancelled`]), its handle resolves at once, and its code ends by itself. A future is dropped at its next await.
+//!
+//! # Features
+//!
+//! | feature | for |
+//! |---|---|
+//! | `tokio` (default) | pools use the tokio runtime that they find in context |
+//! | `async-std` | pools use async-std; it is discontinued (RUSTSEC-2025-0052), new programs choose another |
+//! | `smol` | pools use smol's global executor |
+//! | `processes` (default) | declared for the backend of that name, which this version does not have yet |
+//!
+//! Without any of them, pools have threads of their own. All features are additive; see [`Runtime`] for which runtime is used
+//! when.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod backend;
@@ -41,3 +105,8 @@ pub mod worker {
         },
     };
 }
+
+/// The README's programs are tested like everything else.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -78,26 +78,21 @@ impl FromStr for CancellationPolicy {
                 "unknown cancellation policy `{text}`; known are none, pending, running, all, true and false"
             ))
         };
-        text.split('|')
-            .map(str::trim)
-            .try_fold(Self::NONE, |policy, word| {
-                let word = word.to_ascii_lowercase();
-                let named = NAMES
-                    .iter()
-                    .find(|(name, _)| *name == word)
-                    .map(|&(_, policy)| policy)
-                    .or_else(|| word.parse::<bool>().ok().map(Self::from));
-                named.map(|named| policy | named).ok_or_else(unknown)
-            })
+        text.split('|').map(str::trim).try_fold(Self::NONE, |policy, word| {
+            let word = word.to_ascii_lowercase();
+            let named = NAMES
+                .iter()
+                .find(|(name, _)| *name == word)
+                .map(|&(_, policy)| policy)
+                .or_else(|| word.parse::<bool>().ok().map(Self::from));
+            named.map(|named| policy | named).ok_or_else(unknown)
+        })
     }
 }
 
 impl fmt::Display for CancellationPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES
-            .iter()
-            .find(|(_, policy)| policy == self)
-            .map_or("all", |&(name, _)| name);
+        let name = NAMES.iter().find(|(_, policy)| policy == self).map_or("all", |&(name, _)| name);
         f.write_str(name)
     }
 }
@@ -111,9 +106,7 @@ impl Serialize for CancellationPolicy {
 impl<'de> Deserialize<'de> for CancellationPolicy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
-            return String::deserialize(deserializer)?
-                .parse()
-                .map_err(de::Error::custom);
+            return String::deserialize(deserializer)?.parse().map_err(de::Error::custom);
         }
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -138,30 +131,18 @@ mod tests {
             assert_eq!(policy.to_string(), name);
             assert_eq!(name.parse::<CancellationPolicy>().expect("known"), policy);
             let bytes = postcard::to_stdvec(&policy).expect("plain");
-            assert_eq!(
-                postcard::from_bytes::<CancellationPolicy>(&bytes).expect("plain"),
-                policy
-            );
+            assert_eq!(postcard::from_bytes::<CancellationPolicy>(&bytes).expect("plain"), policy);
         }
     }
 
     #[test]
     fn an_unknown_word_is_named_with_the_known_ones() {
-        let text = "pending|soon"
-            .parse::<CancellationPolicy>()
-            .expect_err("unknown")
-            .to_string();
-        assert!(
-            text.contains("pending|soon") && text.contains("running"),
-            "{text}"
-        );
+        let text = "pending|soon".parse::<CancellationPolicy>().expect_err("unknown").to_string();
+        assert!(text.contains("pending|soon") && text.contains("running"), "{text}");
         assert_eq!(
             "Pending | RUNNING".parse::<CancellationPolicy>().expect("known"),
             CancellationPolicy::ALL
         );
-        assert_eq!(
-            "true".parse::<CancellationPolicy>().expect("known"),
-            CancellationPolicy::PENDING
-        );
+        assert_eq!("true".parse::<CancellationPolicy>().expect("known"), CancellationPolicy::PENDING);
     }
 }

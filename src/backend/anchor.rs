@@ -28,14 +28,7 @@ impl Owner for Anchor {
     ) -> bool {
         if self.pool.runs_in_polls() {
             if let Some(workers) = self.pool.started() {
-                workers.polled(
-                    Polled {
-                        task,
-                        pool: &self.pool,
-                        waiting,
-                    },
-                    cx,
-                );
+                workers.polled(Polled { task, pool: &self.pool, waiting }, cx);
             }
             return true;
         }
@@ -68,7 +61,7 @@ fn spin_for(task: &Arc<dyn AnyTask>) -> bool {
 /// A task that is not finished and whose handle is being polled; for backends that have no workers.
 ///
 /// # Examples
-/// See [`Workers::polled`].
+/// See the source of [`Serial`](crate::Serial).
 pub struct Polled<'a> {
     task: &'a Entry,
     pool: &'a Arc<Pool>,
@@ -94,8 +87,6 @@ impl Polled<'_> {
 
 impl fmt::Debug for Polled<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Polled")
-            .field("id", &self.id())
-            .finish_non_exhaustive()
+        f.debug_struct("Polled").field("id", &self.id()).finish_non_exhaustive()
     }
 }

@@ -20,10 +20,7 @@ struct Bell(Weak<Pool>);
 
 impl Watch {
     pub(super) fn new(pool: Weak<Pool>) -> Self {
-        Self {
-            bell: Arc::new(Bell(pool)),
-            next: Mutex::new(None),
-        }
+        Self { bell: Arc::new(Bell(pool)), next: Mutex::new(None) }
     }
 
     /// Sees to it that the pool looks at its deadlines at `at`, or before.

@@ -182,10 +182,7 @@ impl Speaker {
         if !self.is_heard() {
             return;
         }
-        let event = Event {
-            at: Instant::now(),
-            kind: kind(),
-        };
+        let event = Event { at: Instant::now(), kind: kind() };
         let mut gone = false;
         let lines: Vec<_> = lock(&self.listeners).iter().map(Weak::upgrade).collect();
         for line in lines {
@@ -249,10 +246,7 @@ impl Stream for Events {
         let mut state = lock(&self.line.state);
         if state.missed > 0 {
             let events = std::mem::take(&mut state.missed);
-            return Poll::Ready(Some(Event {
-                at: Instant::now(),
-                kind: EventKind::Missed { events },
-            }));
+            return Poll::Ready(Some(Event { at: Instant::now(), kind: EventKind::Missed { events } }));
         }
         if let Some(event) = state.events.pop_front() {
             return Poll::Ready(Some(event));
@@ -284,16 +278,11 @@ mod tests {
         let speaker = Speaker::default();
         let mut events = speaker.listen();
         for n in 0..BACKLOG + 3 {
-            speaker.tell(|| EventKind::TaskCancelled {
-                task: TaskId(n as u64),
-            });
+            speaker.tell(|| EventKind::TaskCancelled { task: TaskId(n as u64) });
         }
         let mut next = || events.next().now_or_never().flatten().map(|event| event.kind);
         assert!(matches!(next(), Some(EventKind::Missed { events: 3 })));
-        assert!(matches!(
-            next(),
-            Some(EventKind::TaskCancelled { task: TaskId(3) })
-        ));
+        assert!(matches!(next(), Some(EventKind::TaskCancelled { task: TaskId(3) })));
         drop(speaker);
         assert_eq!(std::iter::from_fn(next).count(), BACKLOG - 1);
     }

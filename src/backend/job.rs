@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{lane::Lane, queue::Entry, seat::sit};
 use crate::{
     error::{Exit, TaskError, WorkerLost},
-    task::{TaskId, TaskState},
+    task::{TaskId, TaskState, catch::discard},
 };
 
 /// A task that a worker has taken and is to run, now.
@@ -24,10 +24,7 @@ pub struct Job<'a> {
 
 impl<'a> Job<'a> {
     pub(super) fn new(task: Entry, lane: &'a mut Lane) -> Self {
-        Self {
-            task: Some(task),
-            lane,
-        }
+        Self { task: Some(task), lane }
     }
 
     /// Gives the task's number.
@@ -42,19 +39,13 @@ impl<'a> Job<'a> {
 
     /// Tells how long the task may run. The pool sees to it; a backend need not.
     pub fn timeout(&self) -> Option<Duration> {
-        let own = self
-            .task
-            .as_ref()
-            .and_then(|task| task.options())
-            .and_then(|options| options.timeout);
+        let own = self.task.as_ref().and_then(|task| task.options()).and_then(|options| options.timeout);
         own.or(self.lane.pool().settings().task_timeout)
     }
 
     /// Tells whether the task was cancelled since it was taken. Running it would do nothing then.
     pub fn is_withdrawn(&self) -> bool {
-        self.task
-            .as_ref()
-            .is_none_or(|task| task.state() == TaskState::Finished)
+        self.task.as_ref().is_none_or(|task| task.state() == TaskState::Finished)
     }
 
     /// Runs the task on this thread, to its end. A task that is a future is waited for. Never panics.
@@ -71,9 +62,10 @@ impl<'a> Job<'a> {
     /// # Cancel safety
     /// Dropping the future half-way drops the task's own future, and the task ends with [`TaskError::Shutdown`].
     pub async fn run_async(self) {
-        if let Some(task) = self.task.clone() {
-            self.lane.run_async(task).await;
-            self.over();
+        let mut this = self;
+        if let Some(task) = this.task.clone() {
+            this.lane.run_async(task).await;
+            discard(this.task.take());
         }
     }
 
@@ -90,10 +82,6 @@ impl<'a> Job<'a> {
             self.lane.pool().lost(self.lane.seat(), task, how);
         }
     }
-
-    fn over(mut self) {
-        self.task = None;
-    }
 }
 
 impl Drop for Job<'_> {
@@ -102,11 +90,7 @@ impl Drop for Job<'_> {
         match task.state() {
             TaskState::Queued => {
                 let seat = self.lane.seat();
-                self.lane.pool().lost(
-                    seat,
-                    task,
-                    WorkerLost::new(seat.worker(), seat.pid(), Exit::Unknown),
-                );
+                self.lane.pool().lost(seat, task, WorkerLost::new(seat.worker(), seat.pid(), Exit::Unknown));
             }
             // Its future was dropped: by a runtime that ended, or by who polled it.
             TaskState::Running => self.lane.abandon(&task, TaskError::Shutdown),
@@ -117,8 +101,6 @@ impl Drop for Job<'_> {
 
 impl fmt::Debug for Job<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job")
-            .field("id", &self.id())
-            .finish_non_exhaustive()
+        f.debug_struct("Job").field("id", &self.id()).finish_non_exhaustive()
     }
 }

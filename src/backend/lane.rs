@@ -60,10 +60,7 @@ pub struct Arrival {
 
 impl Arrival {
     pub(super) fn new(pool: Arc<Pool>, announced: bool) -> Self {
-        Self {
-            pool: Some(pool),
-            announced,
-        }
+        Self { pool: Some(pool), announced }
     }
 
     /// Takes a place in the pool. `None` when there is none any more, for the pool shrank or closed meanwhile; then there is
@@ -86,9 +83,7 @@ impl Arrival {
     /// Tells whether all of `max_workers` work already and this worker stands in for one that waits for other tasks of the
     /// pool. A backend with a limited number of threads had better find another one for it.
     pub fn is_stand_in(&self) -> bool {
-        self.pool
-            .as_ref()
-            .is_some_and(|pool| pool.lanes().claimed() >= pool.lanes().max())
+        self.pool.as_ref().is_some_and(|pool| pool.lanes().claimed() >= pool.lanes().max())
     }
 }
 
@@ -128,14 +123,7 @@ impl Lane {
     pub(super) fn new(pool: Arc<Pool>, seat: Arc<Seat>, extra: bool) -> Self {
         pool.seated(&seat, extra);
         let host = Arc::<Seat>::clone(&seat);
-        Self {
-            pool,
-            seat,
-            host,
-            extra,
-            fresh: true,
-            mortal: false,
-        }
+        Self { pool, seat, host, extra, fresh: true, mortal: false }
     }
 
     /// Gives the worker's index: from 0 up, lower than `max_workers` unless other workers wait for tasks of the pool.
@@ -291,10 +279,7 @@ impl Lane {
         if !self.may_sleep() {
             return false;
         }
-        let mut asleep = Asleep {
-            lane: self,
-            down: false,
-        };
+        let mut asleep = Asleep { lane: self, down: false };
         std::future::poll_fn(|cx| {
             if asleep.down {
                 if asleep.lane.seat.take_woken() {
@@ -366,7 +351,7 @@ impl Lane {
         .await;
         match stopped {
             Some(reason) => {
-                self.seat.left(Left::TooLate, Stamp::now());
+                self.seat.left(&*task, Left::TooLate, Stamp::now());
                 self.pool.resolve(&task, reason, true);
             }
             None => self.pool.ended(&self.seat, task),
@@ -376,7 +361,7 @@ impl Lane {
     /// A job was dropped with its task unfinished.
     pub(super) fn abandon(&self, task: &Entry, reason: TaskError) {
         if self.pool.resolve(task, reason, true) == Some(Resolved::Running) {
-            self.seat.left(Left::TooLate, Stamp::now());
+            self.seat.left(&**task, Left::TooLate, Stamp::now());
         }
         self.seat.clear_current();
     }
@@ -402,9 +387,7 @@ impl Drop for Lane {
 
 impl fmt::Debug for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lane")
-            .field("index", &self.index())
-            .finish_non_exhaustive()
+        f.debug_struct("Lane").field("index", &self.index()).finish_non_exhaustive()
     }
 }
 

@@ -214,10 +214,7 @@ impl Released {
             pool.lanes().release();
             pool.call_if_work();
         }
-        Self {
-            pool: Arc::downgrade(pool),
-            seat,
-        }
+        Self { pool: Arc::downgrade(pool), seat }
     }
 }
 

@@ -275,10 +275,7 @@ pub struct PoolContext {
 
 impl PoolContext {
     fn new(pool: &Arc<Pool>) -> Self {
-        Self {
-            pool: Arc::downgrade(pool),
-            settings: pool.settings().clone(),
-        }
+        Self { pool: Arc::downgrade(pool), settings: pool.settings().clone() }
     }
 
     /// Gives the pool's settings. `max_workers` is what the pool began with; how many workers it wants, it says by asking.
@@ -311,9 +308,7 @@ impl PoolContext {
 
 impl fmt::Debug for PoolContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolContext")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        f.debug_struct("PoolContext").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

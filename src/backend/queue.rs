@@ -69,7 +69,7 @@ impl Queue {
         if let Some(reason) = &inbox.closed {
             return Err(reason.clone());
         }
-        inbox.pushed += 1;
+        inbox.pushed += u64::from(task.is_counted());
         if priority == 0 {
             inbox.plain.push_back(task);
         } else {
@@ -88,7 +88,7 @@ impl Queue {
     pub(crate) fn count(&self, task: &Entry) -> Result<(), TaskError> {
         let mut inbox = lock(&self.inbox);
         inbox.number(task);
-        inbox.pushed += u64::from(inbox.closed.is_none());
+        inbox.pushed += u64::from(inbox.closed.is_none() && task.is_counted());
         inbox.closed.clone().map_or(Ok(()), Err)
     }
 
@@ -98,11 +98,7 @@ impl Queue {
         if priority == 0 {
             ready.plain.push_front(task);
         } else {
-            ready
-                .ranked
-                .entry(Reverse(priority))
-                .or_default()
-                .push_front(task);
+            ready.ranked.entry(Reverse(priority)).or_default().push_front(task);
         }
     }
 
@@ -161,11 +157,8 @@ impl Queue {
     /// Such an entry was taken.
     pub(crate) fn left_over_taken(&self) {
         // A task may be withdrawn after it was taken and before it began; then the two calls come in the other order.
-        let _ = self
-            .leftovers
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-                Some(n.saturating_sub(1))
-            });
+        let _ =
+            self.leftovers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(1)));
     }
 
     fn sweep(&self) {
@@ -251,9 +244,7 @@ mod tests {
     }
 
     fn ids(queue: &Queue) -> Vec<u64> {
-        std::iter::from_fn(|| queue.pop())
-            .map(|task| task.id().0)
-            .collect()
+        std::iter::from_fn(|| queue.pop()).map(|task| task.id().0).collect()
     }
 
     #[test]

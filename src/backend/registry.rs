@@ -51,20 +51,13 @@ where
     let own_name = name.to_owned();
     let factory: Factory = Arc::new(move || match factory() {
         Ok(backend) => Ok(Arc::new(backend)),
-        Err(error) => Err(BuildError::Factory {
-            name: own_name.clone(),
-            source: error.into(),
-        }),
+        Err(error) => Err(BuildError::Factory { name: own_name.clone(), source: error.into() }),
     });
     let mut registry = lock(&REGISTRY);
     if super::RESERVED.contains(&name) || registry.iter().any(|entry| entry.name == name) {
         return Err(BuildError::NameTaken(name.to_owned()));
     }
-    registry.push(Entry {
-        name: name.to_owned(),
-        kind,
-        factory,
-    });
+    registry.push(Entry { name: name.to_owned(), kind, factory });
     Ok(())
 }
 

@@ -38,10 +38,7 @@ enum Turn {
 
 impl Room {
     pub(crate) fn new(limit: Option<usize>) -> Self {
-        Self {
-            limit,
-            state: Mutex::default(),
-        }
+        Self { limit, state: Mutex::default() }
     }
 
     /// Takes a place if there is one and nobody was here first.
@@ -122,9 +119,7 @@ impl Future for Entering {
         };
         let waker = cx.waker().clone();
         let Some(waiter) = &self.waiter else {
-            let waiter = Arc::new(Waiter {
-                turn: Mutex::new(Turn::Waits(waker)),
-            });
+            let waiter = Arc::new(Waiter { turn: Mutex::new(Turn::Waits(waker)) });
             let mut state = lock(&self.room.state);
             if state.try_take(limit) {
                 return Poll::Ready(());
@@ -154,9 +149,7 @@ impl Drop for Entering {
         let was = std::mem::replace(&mut *lock(&waiter.turn), Turn::Gone);
         match was {
             Turn::Given => self.room.leave(),
-            _ => lock(&self.room.state)
-                .waiting
-                .retain(|other| !Arc::ptr_eq(other, &waiter)),
+            _ => lock(&self.room.state).waiting.retain(|other| !Arc::ptr_eq(other, &waiter)),
         }
     }
 }
@@ -176,14 +169,7 @@ mod tests {
         let mut second = pin!(Some(Entering::new(Arc::clone(&room))));
         let mut third = pin!(Entering::new(Arc::clone(&room)));
         assert!(first.as_mut().poll(&mut cx).is_pending());
-        assert!(
-            second
-                .as_mut()
-                .as_pin_mut()
-                .expect("there")
-                .poll(&mut cx)
-                .is_pending()
-        );
+        assert!(second.as_mut().as_pin_mut().expect("there").poll(&mut cx).is_pending());
         assert!(third.as_mut().poll(&mut cx).is_pending());
         room.leave();
         assert!(!room.try_take(), "nobody slips in");
@@ -191,10 +177,7 @@ mod tests {
         assert!(first.as_mut().poll(&mut cx).is_ready());
         room.leave();
         second.set(None);
-        assert!(
-            third.as_mut().poll(&mut cx).is_ready(),
-            "what the second did not take is the third's"
-        );
+        assert!(third.as_mut().poll(&mut cx).is_ready(), "what the second did not take is the third's");
         room.leave();
         assert!(room.try_take());
     }

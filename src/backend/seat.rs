@@ -13,12 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{pool::Pool, queue::Entry};
+use super::{events::Speaker, pool::Pool, queue::Entry};
 use crate::{
     error::TaskError,
     sys::lock::lock,
     task::{
-        Host, Kind, Left, TaskId, TaskOptions,
+        AnyTask, Host, Kind, Left, TaskId, TaskOptions,
         catch::{discard, wake},
         clock::Stamp,
     },
@@ -29,8 +29,9 @@ use crate::{
 pub(crate) struct Seat {
     index: u32,
     pool: Weak<Pool>,
-    /// The beginning of a task concerns the pool: it has a bound, or a time limit, or an option says so.
+    /// The beginning of a task concerns the pool: it has a bound, or a time limit.
     told_of_beginnings: bool,
+    speaker: Arc<Speaker>,
     taken: AtomicBool,
     initialised: AtomicBool,
     /// The worker that sits here, unique in the pool.
@@ -103,10 +104,7 @@ thread_local! {
 
 /// The seat at which this thread works just now.
 pub(crate) fn current() -> Option<Arc<Seat>> {
-    CURRENT
-        .try_with(|current| current.borrow().clone())
-        .ok()
-        .flatten()
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
 /// Calls `f` with the seat at which this thread works, without a share in it.
@@ -139,11 +137,17 @@ impl Drop for Sitting {
 }
 
 impl Seat {
-    pub(super) fn new(index: usize, pool: Weak<Pool>, told_of_beginnings: bool) -> Self {
+    pub(super) fn new(
+        index: usize,
+        pool: Weak<Pool>,
+        told_of_beginnings: bool,
+        speaker: Arc<Speaker>,
+    ) -> Self {
         Self {
             index: u32::try_from(index).unwrap_or(u32::MAX - 1),
             pool,
             told_of_beginnings,
+            speaker,
             taken: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
             worker: AtomicU64::new(0),
@@ -211,17 +215,10 @@ impl Seat {
 
     pub(super) fn counts(&self) -> Counts {
         // What has ended is read before what has begun, so that no task is seen to end without having begun.
-        let (completed, failed) = (
-            self.completed.load(Ordering::Acquire),
-            self.failed.load(Ordering::Acquire),
-        );
+        let (completed, failed) =
+            (self.completed.load(Ordering::Acquire), self.failed.load(Ordering::Acquire));
         let too_late = self.too_late.load(Ordering::Acquire);
-        Counts {
-            begun: self.begun.load(Ordering::Acquire),
-            completed,
-            failed,
-            too_late,
-        }
+        Counts { begun: self.begun.load(Ordering::Acquire), completed, failed, too_late }
     }
 
     // ---- what runs here
@@ -282,11 +279,7 @@ impl Seat {
     pub(super) fn stop(&self, task: &Entry, reason: TaskError) -> Option<TaskError> {
         let (back, wakers) = {
             let mut slot = lock(&self.slot);
-            if !slot
-                .current
-                .as_ref()
-                .is_some_and(|current| Arc::ptr_eq(current, task))
-            {
+            if !slot.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, task)) {
                 return None;
             }
             self.stop_asked.store(true, Ordering::Relaxed);
@@ -312,11 +305,7 @@ impl Seat {
             if let Some(reason) = slot.stop.take() {
                 return Poll::Ready(reason);
             }
-            if slot
-                .runner
-                .as_ref()
-                .is_some_and(|runner| runner.will_wake(cx.waker()))
-            {
+            if slot.runner.as_ref().is_some_and(|runner| runner.will_wake(cx.waker())) {
                 return Poll::Pending;
             }
         }
@@ -435,12 +424,16 @@ impl Host for Seat {
         }
     }
 
-    fn begun(&self, options: Option<&TaskOptions>) {
+    fn begun(&self, task: &dyn AnyTask, options: Option<&TaskOptions>) {
+        if !task.is_counted() {
+            return;
+        }
         count(&self.begun);
-        if (self.told_of_beginnings || options.is_some_and(|options| options.timeout.is_some()))
+        let timed = options.is_some_and(|options| options.timeout.is_some());
+        if (timed || self.told_of_beginnings || self.speaker.is_heard())
             && let Some(pool) = self.pool.upgrade()
         {
-            pool.begun(self, options);
+            pool.begun(self, task.id(), options);
         }
     }
 
@@ -450,12 +443,14 @@ impl Host for Seat {
         }
     }
 
-    fn left(&self, left: Left, at: Stamp) {
-        count(match left {
-            Left::Completed => &self.completed,
-            Left::Failed => &self.failed,
-            Left::TooLate => &self.too_late,
-        });
+    fn left(&self, task: &dyn AnyTask, left: Left, at: Stamp) {
+        if task.is_counted() {
+            count(match left {
+                Left::Completed => &self.completed,
+                Left::Failed => &self.failed,
+                Left::TooLate => &self.too_late,
+            });
+        }
         self.last_left.store(left as u8, Ordering::Relaxed);
         self.clock.store(at.to_word(), Ordering::Relaxed);
     }

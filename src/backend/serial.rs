@@ -70,9 +70,7 @@ impl Backend for Serial {
     }
 
     fn start(&self, _: PoolContext) -> Result<Box<dyn Workers>, TaskError> {
-        Ok(Box::new(Polls {
-            shared: Arc::default(),
-        }))
+        Ok(Box::new(Polls { shared: Arc::default() }))
     }
 }
 
@@ -162,10 +160,7 @@ impl Workers for Polls {
         if Pin::new(&mut single).poll(cx).is_pending() {
             lock(&self.shared.begun).insert(task.id(), single);
             if first {
-                task.keep(Box::new(Forget {
-                    shared: Arc::clone(&self.shared),
-                    id: task.id(),
-                }));
+                task.keep(Box::new(Forget { shared: Arc::clone(&self.shared), id: task.id() }));
             }
         }
     }

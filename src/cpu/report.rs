@@ -69,18 +69,11 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn some(cpus: usize, origin: impl ToString, detail: impl ToString) -> Self {
-        Self {
-            cpus: Some(cpus.max(1)),
-            ..Self::nothing(origin, detail)
-        }
+        Self { cpus: Some(cpus.max(1)), ..Self::nothing(origin, detail) }
     }
 
     pub(super) fn nothing(origin: impl ToString, detail: impl ToString) -> Self {
-        Self {
-            cpus: None,
-            origin: origin.to_string(),
-            detail: detail.to_string(),
-        }
+        Self { cpus: None, origin: origin.to_string(), detail: detail.to_string() }
     }
 
     fn variable(value: Option<&OsStr>) -> Self {
@@ -90,10 +83,9 @@ impl Finding {
         let text = value.to_string_lossy();
         match text.trim().parse() {
             Ok(cpus @ 1..) => Self::some(cpus, MAX_CPU_COUNT, text.trim()),
-            _ => Self::nothing(
-                MAX_CPU_COUNT,
-                format_args!("ignored, {} is not a number from 1", quote(&text)),
-            ),
+            _ => {
+                Self::nothing(MAX_CPU_COUNT, format_args!("ignored, {} is not a number from 1", quote(&text)))
+            }
         }
     }
 }
@@ -102,23 +94,8 @@ impl CpuReport {
     pub(super) fn new(limits: Limits, cores: Finding) -> Self {
         let logical = limits.logical();
         let physical = cores.cpus.map_or(logical, |cores| cores.min(logical));
-        let Limits {
-            machine,
-            affinity,
-            cgroup_v2,
-            cgroup_v1,
-            environment,
-        } = limits;
-        Self {
-            logical,
-            physical,
-            machine,
-            affinity,
-            cgroup_v2,
-            cgroup_v1,
-            environment,
-            cores,
-        }
+        let Limits { machine, affinity, cgroup_v2, cgroup_v1, environment } = limits;
+        Self { logical, physical, machine, affinity, cgroup_v2, cgroup_v1, environment, cores }
     }
 
     fn rows(&self) -> [(&'static str, &Finding); 6] {
@@ -136,22 +113,10 @@ impl CpuReport {
 impl fmt::Display for CpuReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.rows();
-        let width = rows
-            .iter()
-            .map(|(_, row)| row.origin.chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = rows.iter().map(|(_, row)| row.origin.chars().count()).max().unwrap_or(0);
 
-        writeln!(
-            f,
-            "logical CPUs: {}, physical cores: {}",
-            self.logical, self.physical
-        )?;
-        write!(
-            f,
-            "{:<12} {:>5}  {:<width$}  said",
-            "source", "count", "read from"
-        )?;
+        writeln!(f, "logical CPUs: {}, physical cores: {}", self.logical, self.physical)?;
+        write!(f, "{:<12} {:>5}  {:<width$}  said", "source", "count", "read from")?;
         for (name, Finding { cpus, origin, detail }) in rows {
             let cpus = cpus.map_or_else(|| "-".to_owned(), |cpus| cpus.to_string());
             write!(f, "\n{name:<12} {cpus:>5}  {origin:<width$}  {detail}")?;
@@ -179,27 +144,15 @@ impl Limits {
         variable: Option<&OsStr>,
     ) -> Self {
         let [cgroup_v2, cgroup_v1] = quotas;
-        Self {
-            machine,
-            affinity,
-            cgroup_v2,
-            cgroup_v1,
-            environment: Finding::variable(variable),
-        }
+        Self { machine, affinity, cgroup_v2, cgroup_v1, environment: Finding::variable(variable) }
     }
 
     pub(super) fn logical(&self) -> usize {
-        [
-            &self.machine,
-            &self.affinity,
-            &self.cgroup_v2,
-            &self.cgroup_v1,
-            &self.environment,
-        ]
-        .into_iter()
-        .filter_map(|finding| finding.cpus)
-        .min()
-        .unwrap_or(1)
+        [&self.machine, &self.affinity, &self.cgroup_v2, &self.cgroup_v1, &self.environment]
+            .into_iter()
+            .filter_map(|finding| finding.cpus)
+            .min()
+            .unwrap_or(1)
     }
 }
 
@@ -218,20 +171,14 @@ mod tests {
     use super::*;
 
     fn limits(counts: [Option<usize>; 4], variable: Option<&str>) -> Limits {
-        let [machine, affinity, v2, v1] = counts.map(|cpus| Finding {
-            cpus,
-            origin: "a file".to_owned(),
-            detail: "a line".to_owned(),
-        });
+        let [machine, affinity, v2, v1] =
+            counts.map(|cpus| Finding { cpus, origin: "a file".to_owned(), detail: "a line".to_owned() });
         Limits::new(machine, affinity, [v2, v1], variable.map(OsStr::new))
     }
 
     #[test]
     fn the_smallest_source_decides() {
-        assert_eq!(
-            limits([Some(8), Some(6), Some(5), Some(4)], Some("7")).logical(),
-            4
-        );
+        assert_eq!(limits([Some(8), Some(6), Some(5), Some(4)], Some("7")).logical(), 4);
         assert_eq!(limits([Some(8), Some(6), Some(5), None], Some("7")).logical(), 5);
         assert_eq!(limits([Some(8), Some(6), None, None], Some("7")).logical(), 6);
         assert_eq!(limits([Some(8), None, None, None], Some(" 7 ")).logical(), 7);
@@ -245,25 +192,11 @@ mod tests {
 
     #[test]
     fn a_nonsense_variable_is_ignored_and_named() {
-        for value in [
-            "",
-            " ",
-            "abc",
-            "0",
-            "-1",
-            "1.5",
-            "4 cpus",
-            "99999999999999999999999",
-            "4\n5",
-        ] {
+        for value in ["", " ", "abc", "0", "-1", "1.5", "4 cpus", "99999999999999999999999", "4\n5"] {
             let limits = limits([Some(8), None, None, None], Some(value));
             assert_eq!(limits.logical(), 8, "{value:?}");
             assert_eq!(limits.environment.origin, "POLYPOOL_MAX_CPU_COUNT");
-            assert!(
-                limits.environment.detail.contains(&quote(value)),
-                "{:?}",
-                limits.environment
-            );
+            assert!(limits.environment.detail.contains(&quote(value)), "{:?}", limits.environment);
         }
     }
 
@@ -278,11 +211,7 @@ mod tests {
     #[test]
     fn cores_are_capped_by_every_limit_and_default_to_logical() {
         let physical = |cores, variable| {
-            let cores = Finding {
-                cpus: cores,
-                origin: String::new(),
-                detail: String::new(),
-            };
+            let cores = Finding { cpus: cores, origin: String::new(), detail: String::new() };
             CpuReport::new(limits([Some(8), None, Some(3), None], variable), cores).physical
         };
         assert_eq!(physical(Some(2), None), 2);

@@ -17,41 +17,16 @@ struct Known {
 }
 
 const KNOWN: &[Known] = &[
+    Known { names: &["serial", "sync"], make: |_| Ok(Arc::new(Serial::new())) },
+    Known { names: &["threads", "thread"], make: |_| Ok(Arc::new(Threads::new())) },
+    Known { names: &["tasks", "async"], make: |_| Ok(Arc::new(Tasks::new())) },
     Known {
-        names: &["serial", "sync"],
-        make: |_| Ok(Arc::new(Serial::new())),
-    },
-    Known {
-        names: &["threads", "thread"],
-        make: |_| Ok(Arc::new(Threads::new())),
-    },
-    Known {
-        names: &["tasks", "async"],
-        make: |_| Ok(Arc::new(Tasks::new())),
-    },
-    Known {
-        names: &[
-            "processes",
-            "loky",
-            "multiprocess",
-            "multiprocessing",
-            "concurrent.futures",
-            "joblib",
-        ],
+        names: &["processes", "loky", "multiprocess", "multiprocessing", "concurrent.futures", "joblib"],
         make: missing,
     },
-    Known {
-        names: &["mpi"],
-        make: missing,
-    },
-    Known {
-        names: &["dask"],
-        make: missing,
-    },
-    Known {
-        names: &["ray"],
-        make: missing,
-    },
+    Known { names: &["mpi"], make: missing },
+    Known { names: &["dask"], make: missing },
+    Known { names: &["ray"], make: missing },
 ];
 
 /// The backend of a pool for which none is named.
@@ -65,29 +40,24 @@ pub(super) fn resolve(spec: BackendSpec) -> Result<Arc<dyn Backend>, BuildError>
 }
 
 fn resolve_name(name: &str) -> Result<Arc<dyn Backend>, BuildError> {
-    let scheme = name.split_once("://").map_or(name, |(scheme, _)| scheme);
-    if let Some(known) = KNOWN.iter().find(|known| known.names.contains(&scheme)) {
+    if let Some(known) = KNOWN.iter().find(|known| known.names.contains(&scheme(name))) {
         return (known.make)(name);
     }
     make_registered(name).unwrap_or_else(|| {
         let known = KNOWN.iter().filter_map(|known| known.names.first());
-        let known = known
-            .map(|&name| name.to_owned())
-            .chain(registered_names())
-            .collect();
-        Err(BuildError::UnknownBackend {
-            name: name.to_owned(),
-            known,
-        })
+        let known = known.map(|&name| name.to_owned()).chain(registered_names()).collect();
+        Err(BuildError::UnknownBackend { name: name.to_owned(), known })
     })
 }
 
+/// What comes before `://` in an address, and the whole of any other name.
+fn scheme(name: &str) -> &str {
+    name.split_once("://").map_or(name, |(scheme, _)| scheme)
+}
+
 fn missing(name: &str) -> Result<Arc<dyn Backend>, BuildError> {
-    let name = KNOWN
-        .iter()
-        .find(|known| known.names.contains(&name))
-        .map_or(name, |known| known.names[0]);
-    Err(BuildError::FeatureDisabled(name.to_owned()))
+    let known = KNOWN.iter().find(|known| known.names.contains(&scheme(name)));
+    Err(BuildError::FeatureDisabled(known.map_or(name, |known| known.names[0]).to_owned()))
 }
 
 #[cfg(test)]

@@ -139,7 +139,7 @@ impl ExecutorBuilder {
         self
     }
 
-    /// Sets how many workers there may be, 1 or more; more than CPUs is fine. The default is [`cpu_count`]. The `serial`
+    /// Sets how many workers there may be, from 1 to 2²⁰; more than CPUs is fine. The default is [`cpu_count`]. The `serial`
     /// backend has one whatever is set here.
     ///
     /// # Examples
@@ -267,9 +267,7 @@ impl ExecutorBuilder {
                 let arg = decode(&arg).map_err(|error| error.to_string())?;
                 f(arg).outcome()
             })),
-            Err(error) => Err(BuildError::Unsupported(format!(
-                "the initializer's argument: {error}"
-            ))),
+            Err(error) => Err(BuildError::Unsupported(format!("the initializer's argument: {error}"))),
         });
         self
     }
@@ -287,7 +285,7 @@ impl ExecutorBuilder {
     ///
     /// # Errors
     /// - [`BuildError::UnknownBackend`], [`BuildError::FeatureDisabled`], [`BuildError::Factory`] for the backend;
-    /// - [`BuildError::OutOfRange`] for zero workers, a bound of zero or a time limit of zero;
+    /// - [`BuildError::OutOfRange`] for zero workers or more than a million, a bound of zero or a time limit of zero;
     /// - [`BuildError::Unsupported`] for an option or a policy that the backend cannot honour;
     /// - [`BuildError::Serial`] as [`on_serial`](Self::on_serial) says;
     /// - [`BuildError::NestingTooDeep`] inside ten tasks inside tasks (`POLYPOOL_MAX_DEPTH` sets another limit).
@@ -312,11 +310,8 @@ impl ExecutorBuilder {
                 "task_timeout is 0, so every task would time out; leave it out for no limit".to_owned(),
             ));
         }
-        let max_workers = if backend.runs_in_polls() {
-            1
-        } else {
-            self.max_workers.unwrap_or_else(cpu_count)
-        };
+        let max_workers =
+            if backend.runs_in_polls() { 1 } else { self.max_workers.unwrap_or_else(cpu_count) };
         let initializer = self.initializer.transpose()?;
         let settings = Settings {
             name: self.name.unwrap_or_else(|| backend.name().to_owned()),
@@ -352,10 +347,7 @@ fn make(
 ) -> Executor {
     install_hook();
     let on_drop = settings.on_drop;
-    Executor::new(
-        Pool::new(backend, settings, initializer, Port::new(runtime), depth),
-        on_drop,
-    )
+    Executor::new(Pool::new(backend, settings, initializer, Port::new(runtime), depth), on_drop)
 }
 
 /// The serial pool, whose description has nothing in it that could be refused. It may be nested without limit: it starts
@@ -371,28 +363,22 @@ pub(super) fn serial() -> Executor {
         has_initializer: false,
         spin: false,
     };
-    make(
-        Arc::new(Serial::new()),
-        settings,
-        None,
-        Runtime::detect(),
-        current_depth() + 1,
-    )
+    make(Arc::new(Serial::new()), settings, None, Runtime::detect(), current_depth() + 1)
 }
 
+/// More than anybody means: a slip of the pen, or a number that wrapped.
+const MOST_WORKERS: usize = 1 << 20;
+
 pub(super) fn check_workers(n: usize) -> Result<(), BuildError> {
-    if n == 0 {
-        return Err(BuildError::OutOfRange(
-            "max_workers is 0; a pool needs 1 worker or more".to_owned(),
-        ));
+    match n {
+        0 => Err(BuildError::OutOfRange("max_workers is 0; a pool needs 1 worker or more".to_owned())),
+        1..=MOST_WORKERS => Ok(()),
+        _ => Err(BuildError::OutOfRange(format!("max_workers is {n}; the most is {MOST_WORKERS}"))),
     }
-    Ok(())
 }
 
 fn current_depth() -> usize {
-    seat::current()
-        .and_then(|seat| seat.pool())
-        .map_or(0, |pool| pool.depth())
+    seat::current().and_then(|seat| seat.pool()).map_or(0, |pool| pool.depth())
 }
 
 fn check_depth() -> Result<usize, BuildError> {
@@ -406,11 +392,7 @@ fn check_depth() -> Result<usize, BuildError> {
         Err(_) => 10,
     };
     let depth = current_depth() + 1;
-    if depth > limit {
-        Err(BuildError::NestingTooDeep { depth, limit })
-    } else {
-        Ok(depth)
-    }
+    if depth > limit { Err(BuildError::NestingTooDeep { depth, limit }) } else { Ok(depth) }
 }
 
 impl fmt::Debug for ExecutorBuilder {

@@ -8,7 +8,7 @@ use super::Executor;
 use crate::{
     error::TaskError,
     function::{Portable, TaskFn, assert_captures_nothing, decode, encode},
-    task::{AnyTask, Blocking, TaskCell, TaskHandle},
+    task::{AnyTask, Blocking, Hello, TaskCell, TaskHandle, Work},
 };
 
 impl Executor {
@@ -40,13 +40,7 @@ impl Executor {
     {
         const { assert_captures_nothing::<F>() };
         let handles = self.send_to_all(f, encode(&arg));
-        async move {
-            join_all(handles)
-                .await
-                .into_iter()
-                .map(|result| result.and_then(|result| result))
-                .collect()
-        }
+        async move { join_all(handles).await.into_iter().map(|result| result.and_then(|result| result)).collect() }
     }
 
     fn send_to_all<F, A, R>(
@@ -67,18 +61,20 @@ impl Executor {
         if self.pool().runs_in_polls() {
             return vec![self.launch(work(), 0)];
         }
-        let tasks: Vec<_> = (0..self.max_workers())
-            .map(|_| Arc::new(TaskCell::new(work())))
-            .collect();
-        let any = tasks
-            .iter()
-            .map(|task| Arc::clone(task) as Arc<dyn AnyTask>)
-            .collect();
-        if let Err(reason) = self.pool().push_to_all(any) {
-            for task in &tasks {
-                self.refuse(task, reason.clone());
-            }
+        self.launch_everywhere(work)
+    }
+
+    /// Sees whether every worker is there and has run its initializer.
+    pub(super) fn greet_all(&self) -> Vec<TaskHandle<()>> {
+        if self.pool().runs_in_polls() {
+            return vec![self.launch(Hello, 0)];
         }
+        self.launch_everywhere(|| Hello)
+    }
+
+    fn launch_everywhere<W: Work>(&self, work: impl Fn() -> W) -> Vec<TaskHandle<W::Output>> {
+        let tasks: Vec<_> = (0..self.max_workers()).map(|_| Arc::new(TaskCell::new(work()))).collect();
+        self.pool().push_to_all(tasks.iter().map(|task| Arc::clone(task) as Arc<dyn AnyTask>).collect());
         tasks.into_iter().map(|task| self.handle(task)).collect()
     }
 }

@@ -119,19 +119,14 @@ impl Executor {
     }
 
     fn new(pool: Arc<Pool>, on_drop: CancellationPolicy) -> Self {
-        let front = Arc::new(Front {
-            pool: Arc::clone(&pool),
-            on_drop,
-        });
+        let front = Arc::new(Front { pool: Arc::clone(&pool), on_drop });
         let shared: Arc<dyn std::any::Any + Send + Sync> = Arc::<Front>::clone(&front);
         pool.set_home(Arc::downgrade(&shared));
         Self::of(front)
     }
 
     fn of(front: Arc<Front>) -> Self {
-        let anchor = Arc::new(Anchor {
-            pool: Arc::clone(&front.pool),
-        });
+        let anchor = Arc::new(Anchor { pool: Arc::clone(&front.pool) });
         Self { front, anchor }
     }
 
@@ -182,7 +177,8 @@ impl Executor {
         let this = self.clone();
         async move {
             this.pool().warm_up_backend().await?;
-            this.run_on_all(|()| (), ()).await.into_iter().collect()
+            futures::future::try_join_all(this.greet_all()).await?;
+            Ok(())
         }
     }
 

@@ -192,13 +192,7 @@ impl Executor {
 
     pub(crate) fn launch_with<W: Work>(&self, options: TaskOptions, work: W) -> TaskHandle<W::Output> {
         let priority = options.priority;
-        self.launch(
-            Optioned {
-                work,
-                options: Arc::new(options),
-            },
-            priority,
-        )
+        self.launch(Optioned { work, options: Arc::new(options) }, priority)
     }
 
     pub(crate) fn launch<W: Work>(&self, work: W, priority: i32) -> TaskHandle<W::Output> {
@@ -214,8 +208,7 @@ impl Executor {
     /// Submits a task for which there is a place in the queue.
     pub(crate) fn launch_admitted<W: Work>(&self, work: W, priority: i32) -> TaskHandle<W::Output> {
         let task = Arc::new(TaskCell::new(work));
-        let any: Arc<dyn AnyTask> = Arc::<TaskCell<W>>::clone(&task);
-        if let Err(reason) = self.pool().push(any, priority) {
+        if let Err(reason) = self.pool().push(Arc::<TaskCell<W>>::clone(&task), priority) {
             self.refuse(&task, reason);
         }
         self.handle(task)

@@ -40,13 +40,7 @@ impl Standalone {
             // Fewer threads are better than none when the system is short of them.
             *threads = [thread::available_parallelism().map_or(1, usize::from), 1]
                 .into_iter()
-                .find_map(|n| {
-                    ThreadPool::builder()
-                        .pool_size(n)
-                        .name_prefix("polypool-")
-                        .create()
-                        .ok()
-                });
+                .find_map(|n| ThreadPool::builder().pool_size(n).name_prefix("polypool-").create().ok());
         }
         threads.clone()
     }

@@ -139,10 +139,7 @@ pub(crate) struct Port {
 
 impl Port {
     pub(crate) fn new(runtime: Runtime) -> Self {
-        Self {
-            choice: runtime.0,
-            settled: Mutex::new(None),
-        }
+        Self { choice: runtime.0, settled: Mutex::new(None) }
     }
 
     /// Settles on a runtime now, if that has not happened.

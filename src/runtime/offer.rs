@@ -23,21 +23,12 @@ struct Slot<T> {
 impl<T> Offer<T> {
     /// Hands `inner` over by `give` and takes it back if it was dropped meanwhile, or if `give` panicked.
     pub(super) fn make(inner: T, late: fn(T), give: impl FnOnce(Self)) -> Result<(), T> {
-        let slot = Arc::new(Mutex::new(Slot {
-            inner: Some(inner),
-            handing_over: true,
-            refused: false,
-        }));
-        let offer = Self {
-            slot: Arc::clone(&slot),
-            late,
-        };
+        let slot = Arc::new(Mutex::new(Slot { inner: Some(inner), handing_over: true, refused: false }));
+        let offer = Self { slot: Arc::clone(&slot), late };
         let gave = panic::catch_unwind(AssertUnwindSafe(|| give(offer)));
         let mut slot = lock(&slot);
         slot.handing_over = false;
-        let back = (gave.is_err() || slot.refused)
-            .then(|| slot.inner.take())
-            .flatten();
+        let back = (gave.is_err() || slot.refused).then(|| slot.inner.take()).flatten();
         back.map_or(Ok(()), Err)
     }
 
@@ -83,11 +74,7 @@ mod tests {
     fn what_is_dropped_later_goes_to_late() {
         static LATE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
         let mut kept = None;
-        let given = Offer::make(
-            1,
-            |n| LATE.lock().expect("no panic").push(n),
-            |offer| kept = Some(offer),
-        );
+        let given = Offer::make(1, |n| LATE.lock().expect("no panic").push(n), |offer| kept = Some(offer));
         assert_eq!(given, Ok(()));
         drop(kept);
         assert_eq!(*LATE.lock().expect("no panic"), [1]);

@@ -19,11 +19,7 @@ use crate::sys::lock::lock;
 const LINGER: Duration = Duration::from_secs(1);
 
 static TIMER: Timer = Timer {
-    state: Mutex::new(State {
-        alarms: BTreeMap::new(),
-        next_key: 0,
-        running: false,
-    }),
+    state: Mutex::new(State { alarms: BTreeMap::new(), next_key: 0, running: false }),
     changed: Condvar::new(),
 };
 
@@ -44,14 +40,9 @@ impl Timer {
         state.next_key += 1;
         let key = (when, state.next_key);
         state.alarms.insert(key, waker);
-        let first = state
-            .alarms
-            .first_key_value()
-            .is_some_and(|(first, _)| *first == key);
+        let first = state.alarms.first_key_value().is_some_and(|(first, _)| *first == key);
         if !state.running {
-            let started = thread::Builder::new()
-                .name("polypool-timer".to_owned())
-                .spawn(|| self.run());
+            let started = thread::Builder::new().name("polypool-timer".to_owned()).spawn(|| self.run());
             state.running = started.is_ok();
             if let Err(error) = started {
                 tracing::error!(%error, "no thread for timeouts; the next timeout tries again");
@@ -83,10 +74,8 @@ impl Timer {
                 Some(first) => first.key().0 - now,
                 None => LINGER,
             };
-            let (guard, waited) = self
-                .changed
-                .wait_timeout(state, wait)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (guard, waited) =
+                self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
             state = guard;
             if waited.timed_out() && state.alarms.is_empty() {
                 state.running = false;
@@ -105,9 +94,7 @@ pub(crate) struct Alarm {
 impl Alarm {
     /// Wakes `waker` at `when`, on the timer's thread.
     pub(crate) fn set(when: Instant, waker: Waker) -> Self {
-        Self {
-            key: TIMER.set(when, waker),
-        }
+        Self { key: TIMER.set(when, waker) }
     }
 }
 
@@ -127,10 +114,7 @@ pub(crate) struct Sleep {
 impl Sleep {
     /// A time too far away to be represented never comes.
     pub(crate) fn new(after: Duration) -> Option<Self> {
-        Some(Self {
-            until: Instant::now().checked_add(after)?,
-            alarm: None,
-        })
+        Some(Self { until: Instant::now().checked_add(after)?, alarm: None })
     }
 }
 
@@ -142,11 +126,7 @@ impl Future for Sleep {
             self.alarm = None;
             return Poll::Ready(());
         }
-        if !self
-            .alarm
-            .as_ref()
-            .is_some_and(|(_, waker)| waker.will_wake(cx.waker()))
-        {
+        if !self.alarm.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
             let waker = cx.waker().clone();
             self.alarm = Some((Alarm::set(self.until, waker.clone()), waker));
         }

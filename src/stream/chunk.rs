@@ -48,11 +48,7 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new() -> Self {
-        Self {
-            gone: Arc::default(),
-            on_drop: CancellationPolicy::PENDING,
-            may_cut: true,
-        }
+        Self { gone: Arc::default(), on_drop: CancellationPolicy::PENDING, may_cut: true }
     }
 
     /// Has no more inputs started.
@@ -74,8 +70,7 @@ where
 {
     let on_drop = control.on_drop;
     let control = control.clone();
-    pool.launch_admitted(Blocking(move || run(f, inputs, &control)), 0)
-        .cancel_on_drop(on_drop)
+    pool.launch_admitted(Blocking(move || run(f, inputs, &control)), 0).cancel_on_drop(on_drop)
 }
 
 fn run<F, A, R>(f: F, inputs: Vec<A>, control: &Control) -> Done<R>
@@ -94,11 +89,7 @@ where
         // One guard around many inputs: a panic costs the one that it came from.
         let caught = catch(|| {
             while let Some(input) = inputs.next() {
-                results.push(if is_stopped() {
-                    Err(Box::new(TaskError::Cancelled))
-                } else {
-                    Ok(f(input))
-                });
+                results.push(if is_stopped() { Err(Box::new(TaskError::Cancelled)) } else { Ok(f(input)) });
                 let look = inputs.len() < PER_LOOK || results.len().is_multiple_of(PER_LOOK);
                 if look && control.may_cut && inputs.len() > 0 && start.elapsed() > LONG {
                     let pool = inside::executor().filter(|pool| !is_stopped() && pool.pool().admit().is_ok());
@@ -110,11 +101,7 @@ where
             results.push(Err(Box::new(TaskError::Panicked(panic))));
         }
     }
-    Done {
-        results,
-        took: start.elapsed(),
-        rest,
-    }
+    Done { results, took: start.elapsed(), rest }
 }
 
 /// The same for a function that makes futures, which are awaited one after the other.
@@ -142,11 +129,7 @@ where
             }
             results.push(catch_async(f, input).await);
         }
-        Done {
-            results,
-            took: start.elapsed(),
-            rest: None,
-        }
+        Done { results, took: start.elapsed(), rest: None }
     });
     pool.launch_admitted(work, 0).cancel_on_drop(on_drop)
 }

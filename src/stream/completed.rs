@@ -151,10 +151,7 @@ impl<R> MapCompleted<R> {
         Self {
             feed: Feed::new(pool.clone(), source),
             chunks: FuturesUnordered::new(),
-            current: Back {
-                first: 0,
-                results: Vec::new().into_iter(),
-            },
+            current: Back { first: 0, results: Vec::new().into_iter() },
             ended: false,
         }
     }
@@ -175,16 +172,9 @@ impl<R> MapCompleted<R> {
 
     /// The lowest index whose result was not given.
     fn lowest(&self) -> usize {
-        let on_their_way = self
-            .chunks
-            .iter()
-            .filter_map(|chunk| chunk.0.as_ref())
-            .map(|chunk| chunk.first);
+        let on_their_way = self.chunks.iter().filter_map(|chunk| chunk.0.as_ref()).map(|chunk| chunk.first);
         let current = (self.current.results.len() > 0).then_some(self.current.first);
-        on_their_way
-            .chain(current)
-            .min()
-            .unwrap_or(self.feed.next_index())
+        on_their_way.chain(current).min().unwrap_or(self.feed.next_index())
     }
 }
 
@@ -209,11 +199,7 @@ impl<R> Stream for MapCompleted<R> {
                 }
                 let lowest = this.lowest().min(index);
                 this.end();
-                let index = if this.feed.overdue().is_some() {
-                    lowest
-                } else {
-                    index
-                };
+                let index = if this.feed.overdue().is_some() { lowest } else { index };
                 return Poll::Ready(Some((index, result)));
             }
             if this.feed.poll_timeout(cx) {

@@ -78,10 +78,7 @@ impl<R> Feed<R> {
     }
 
     pub(super) fn set_chunk_size(&mut self, n: usize) {
-        let alone = self
-            .pool
-            .as_ref()
-            .is_some_and(|pool| pool.pool().settings().task_timeout.is_some());
+        let alone = self.pool.as_ref().is_some_and(|pool| pool.pool().settings().task_timeout.is_some());
         self.pace.fix_chunk(if alone { 1 } else { n });
         self.control.may_cut = false;
     }
@@ -99,7 +96,7 @@ impl<R> Feed<R> {
     }
 
     pub(super) fn set_on_drop(&mut self, policy: CancellationPolicy) {
-        self.control.on_drop = policy | CancellationPolicy::PENDING;
+        self.control.on_drop = policy;
     }
 
     pub(super) fn outstanding(&self) -> usize {
@@ -108,10 +105,7 @@ impl<R> Feed<R> {
 
     /// Submits the next chunk, if the window allows one and there is input. False in the second place: there will never be more.
     pub(super) fn next_chunk(&mut self, cx: &mut Context<'_>) -> Option<Chunk<R>> {
-        if self
-            .full_above
-            .is_some_and(|level| self.pace.outstanding() > level)
-        {
+        if self.full_above.is_some_and(|level| self.pace.outstanding() > level) {
             return None;
         }
         let (source, pool) = (self.source.as_mut()?, self.pool.as_ref()?);
@@ -154,28 +148,12 @@ impl<R> Feed<R> {
             Ok(Done { results, took, rest }) => {
                 self.pace.measured(results.len(), took);
                 let done = results.len();
-                let rest = rest.map(|handle| Chunk {
-                    first: first + done,
-                    len: len - done,
-                    handle,
-                });
-                (
-                    Back {
-                        first,
-                        results: results.into_iter(),
-                    },
-                    rest,
-                )
+                let rest = rest.map(|handle| Chunk { first: first + done, len: len - done, handle });
+                (Back { first, results: results.into_iter() }, rest)
             }
             Err(error) => {
                 let results: Vec<_> = (0..len).map(|_| Err(Box::new(error.clone()))).collect();
-                (
-                    Back {
-                        first,
-                        results: results.into_iter(),
-                    },
-                    None,
-                )
+                (Back { first, results: results.into_iter() }, None)
             }
         }
     }
@@ -242,5 +220,13 @@ impl<R> Feed<R> {
         self.source = None;
         self.pool = None;
         self.last_words = None;
+    }
+}
+
+impl<R> Drop for Feed<R> {
+    fn drop(&mut self) {
+        if self.control.on_drop.contains(CancellationPolicy::PENDING) {
+            self.control.stop();
+        }
     }
 }

@@ -26,10 +26,7 @@ use crate::{error::TaskError, task::TaskHandle};
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn as_completed<R>(handles: impl IntoIterator<Item = TaskHandle<R>>) -> AsCompleted<R> {
-    let mut results = AsCompleted {
-        waiting: FuturesUnordered::new(),
-        next: 0,
-    };
+    let mut results = AsCompleted { waiting: FuturesUnordered::new(), next: 0 };
     for handle in handles {
         results.push(handle);
     }
@@ -108,9 +105,7 @@ impl<R> Stream for AsCompleted<R> {
 
 impl<R> fmt::Debug for AsCompleted<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsCompleted")
-            .field("waiting", &self.waiting.len())
-            .finish_non_exhaustive()
+        f.debug_struct("AsCompleted").field("waiting", &self.waiting.len()).finish_non_exhaustive()
     }
 }
 

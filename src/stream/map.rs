@@ -140,10 +140,7 @@ impl<R> Map<R> {
         Self {
             feed: Feed::new(pool.clone(), source),
             chunks: VecDeque::new(),
-            current: Back {
-                first: 0,
-                results: Vec::new().into_iter(),
-            },
+            current: Back { first: 0, results: Vec::new().into_iter() },
             ended: false,
         }
     }

@@ -96,8 +96,9 @@ macro_rules! stream_options {
                 self
             }
 
-            /// Says what dropping the stream does to the tasks that it has started. What it has not started is cancelled
-            /// whatever is said here. The default is to let them end.
+            /// Says what dropping the stream does to the tasks that it has submitted. The default is
+            /// [`CancellationPolicy::PENDING`]: what has not started is cancelled, what has started ends. Inputs that were not
+            /// pulled never are.
             ///
             /// # Examples
             /// ```

@@ -46,12 +46,7 @@ enum Chunk {
 
 impl Pace {
     pub(super) fn new(workers: usize) -> Self {
-        Self {
-            workers,
-            chunk: Chunk::Adaptive(1),
-            window: None,
-            outstanding: 0,
-        }
+        Self { workers, chunk: Chunk::Adaptive(1), window: None, outstanding: 0 }
     }
 
     pub(super) fn fix_chunk(&mut self, n: usize) {
@@ -69,27 +64,19 @@ impl Pace {
     /// How many inputs to pull now, when as many as `left` may come. If the window is full, how few must be outstanding before
     /// it is worth asking again.
     pub(super) fn next(&self, left: Option<usize>) -> Result<usize, usize> {
-        let window = |chunk: usize| {
-            self.window
-                .unwrap_or(chunk.saturating_mul(CHUNKS_PER_WORKER * self.workers))
-        };
+        let window =
+            |chunk: usize| self.window.unwrap_or(chunk.saturating_mul(CHUNKS_PER_WORKER * self.workers));
         let chunk = match self.chunk {
             Chunk::Fixed(n) => n.min(window(n)),
             Chunk::Adaptive(n) => {
                 // Every worker should have something to do, and the last chunks should end together.
-                let fair = self
-                    .window
-                    .map_or(usize::MAX, |window| window / (2 * self.workers));
+                let fair = self.window.map_or(usize::MAX, |window| window / (2 * self.workers));
                 let last = left.map_or(usize::MAX, |left| default_chunk_size(left, self.workers));
                 n.min(fair).min(last).max(1)
             }
         };
         let full_above = window(chunk).saturating_sub(chunk);
-        if self.outstanding <= full_above {
-            Ok(chunk)
-        } else {
-            Err(full_above)
-        }
+        if self.outstanding <= full_above { Ok(chunk) } else { Err(full_above) }
     }
 
     pub(super) fn pulled(&mut self, n: usize) {

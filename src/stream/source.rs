@@ -71,19 +71,12 @@ impl<A, S> Inputs<A, S> {
     }
 
     fn new(items: Items<A>, send: S) -> Self {
-        Self {
-            items,
-            send,
-            pulled: Vec::new(),
-            end: None,
-            entering: None,
-        }
+        Self { items, send, pulled: Vec::new(), end: None, entering: None }
     }
 
     /// Pulls until there are `n` items, or the input ends, or has none at the moment.
     fn pull(&mut self, n: usize, cx: &mut Context<'_>) {
-        self.pulled
-            .reserve(n.saturating_sub(self.pulled.len()).min(1 << 16));
+        self.pulled.reserve(n.saturating_sub(self.pulled.len()).min(1 << 16));
         while self.pulled.len() < n && self.end.is_none() {
             let pulled = &mut self.pulled;
             // One guard around many items: a panic leaves those that came before.
@@ -144,10 +137,7 @@ where
         self.entering = None;
         let inputs = mem::take(&mut self.pulled);
         let len = inputs.len();
-        Poll::Ready(Next::Sent(Sent {
-            handle: (self.send)(pool, inputs, control),
-            len,
-        }))
+        Poll::Ready(Next::Sent(Sent { handle: (self.send)(pool, inputs, control), len }))
     }
 
     fn upper_bound(&self) -> Option<usize> {

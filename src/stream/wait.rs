@@ -46,18 +46,9 @@ pub fn wait<R>(handles: impl IntoIterator<Item = TaskHandle<R>>, until: Wait) ->
     let waiting: FuturesUnordered<_> = handles
         .into_iter()
         .enumerate()
-        .map(|(number, handle)| Finish {
-            number,
-            handle: Some(handle),
-        })
+        .map(|(number, handle)| Finish { number, handle: Some(handle) })
         .collect();
-    Waiting {
-        waiting,
-        done: Vec::new(),
-        until,
-        timeout: None,
-        sleep: None,
-    }
+    Waiting { waiting, done: Vec::new(), until, timeout: None, sleep: None }
 }
 
 /// The future of [`wait`]. Dropping it drops the handles, which detaches their tasks.
@@ -106,11 +97,7 @@ impl<R> Waiting<R> {
         let mut pending = Vec::new();
         for finish in std::mem::take(&mut self.waiting) {
             if let Some(handle) = finish.handle {
-                let side = if handle.is_finished() {
-                    &mut done
-                } else {
-                    &mut pending
-                };
+                let side = if handle.is_finished() { &mut done } else { &mut pending };
                 side.push((finish.number, handle));
             }
         }
@@ -118,10 +105,7 @@ impl<R> Waiting<R> {
             handles.sort_by_key(|(number, _)| *number);
             handles.into_iter().map(|(_, handle)| handle).collect()
         };
-        Waited {
-            done: in_order(done),
-            pending: in_order(pending),
-        }
+        Waited { done: in_order(done), pending: in_order(pending) }
     }
 }
 
@@ -145,15 +129,8 @@ impl<R> Future for Waiting<R> {
                 Poll::Pending => break,
             }
         }
-        let overdue = this
-            .sleep
-            .as_mut()
-            .is_some_and(|sleep| Pin::new(sleep).poll(cx).is_ready());
-        if overdue {
-            Poll::Ready(this.sort())
-        } else {
-            Poll::Pending
-        }
+        let overdue = this.sleep.as_mut().is_some_and(|sleep| Pin::new(sleep).poll(cx).is_ready());
+        if overdue { Poll::Ready(this.sort()) } else { Poll::Pending }
     }
 }
 

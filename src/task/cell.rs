@@ -63,6 +63,9 @@ pub(crate) trait AnyTask: Send + Sync {
 
     fn kind(&self) -> Kind;
 
+    /// False for what the pool does for itself: nobody counts it or hears of it.
+    fn is_counted(&self) -> bool;
+
     fn state(&self) -> TaskState;
 
     /// The task's own options, until it starts.
@@ -103,23 +106,9 @@ pub(crate) struct TaskCell<W: Work> {
 }
 
 enum Stage<W: Work> {
-    Queued {
-        work: W,
-        waker: Option<Waker>,
-        since: Stamp,
-        attempts: u32,
-    },
-    Running {
-        waker: Option<Waker>,
-        since: Stamp,
-        queued_for: Span,
-        attempts: u32,
-        worker: u32,
-    },
-    Done {
-        result: Result<W::Output, Box<TaskError>>,
-        facts: Facts,
-    },
+    Queued { work: W, waker: Option<Waker>, since: Stamp, attempts: u32 },
+    Running { waker: Option<Waker>, since: Stamp, queued_for: Span, attempts: u32, worker: u32 },
+    Done { result: Result<W::Output, Box<TaskError>>, facts: Facts },
     Gone,
 }
 
@@ -127,12 +116,7 @@ impl<W: Work> TaskCell<W> {
     pub(crate) fn new(work: W) -> Self {
         Self {
             id: AtomicU64::new(0),
-            stage: Mutex::new(Stage::Queued {
-                work,
-                waker: None,
-                since: Stamp::now(),
-                attempts: 0,
-            }),
+            stage: Mutex::new(Stage::Queued { work, waker: None, since: Stamp::now(), attempts: 0 }),
         }
     }
 
@@ -140,12 +124,7 @@ impl<W: Work> TaskCell<W> {
     fn begin(&self, worker: u32, now: Stamp) -> Option<W> {
         let mut stage = lock(&self.stage);
         match mem::replace(&mut *stage, Stage::Gone) {
-            Stage::Queued {
-                work,
-                waker,
-                since,
-                attempts,
-            } => {
+            Stage::Queued { work, waker, since, attempts } => {
                 *stage = Stage::Running {
                     waker,
                     since: now,
@@ -167,21 +146,8 @@ impl<W: Work> TaskCell<W> {
         let now = Stamp::now();
         let mut stage = lock(&self.stage);
         match mem::replace(&mut *stage, Stage::Gone) {
-            Stage::Running {
-                waker,
-                since,
-                queued_for,
-                attempts,
-                worker,
-            } => {
-                host.left(
-                    if result.is_ok() {
-                        Left::Completed
-                    } else {
-                        Left::Failed
-                    },
-                    now,
-                );
+            Stage::Running { waker, since, queued_for, attempts, worker } => {
+                host.left(self, if result.is_ok() { Left::Completed } else { Left::Failed }, now);
                 let facts = Facts::ran(queued_for, now.since(since), attempts, worker);
                 *stage = Stage::Done { result, facts };
                 drop(stage);
@@ -191,7 +157,7 @@ impl<W: Work> TaskCell<W> {
             }
             other => {
                 *stage = other;
-                host.left(Left::TooLate, now);
+                host.left(self, Left::TooLate, now);
                 drop(stage);
                 discard(result);
             }
@@ -244,6 +210,10 @@ impl<W: Work> AnyTask for TaskCell<W> {
         W::KIND
     }
 
+    fn is_counted(&self) -> bool {
+        W::IS_COUNTED
+    }
+
     fn state(&self) -> TaskState {
         match *lock(&self.stage) {
             Stage::Queued { .. } => TaskState::Queued,
@@ -274,7 +244,7 @@ impl<W: Work> AnyTask for TaskCell<W> {
             host.withdrawn();
             return None;
         };
-        host.begun(work.options().map(|options| &**options));
+        host.begun(&*self, work.options().map(|options| &**options));
         match catch(|| work.start()) {
             Ok(Started::Ended(output)) => self.finish(Ok(output), &**host),
             Ok(Started::Future(future)) => {
@@ -288,22 +258,11 @@ impl<W: Work> AnyTask for TaskCell<W> {
     fn resolve(&self, error: TaskError, running: bool, count: &mut dyn FnMut(Resolved)) -> Option<Resolved> {
         let mut stage = lock(&self.stage);
         let (was, work, waker, facts) = match mem::replace(&mut *stage, Stage::Gone) {
-            Stage::Queued {
-                work,
-                waker,
-                since,
-                attempts,
-            } => {
+            Stage::Queued { work, waker, since, attempts } => {
                 let facts = Facts::never_started(Stamp::now().since(since), attempts);
                 (Resolved::Queued, Some(work), waker, facts)
             }
-            Stage::Running {
-                waker,
-                since,
-                queued_for,
-                attempts,
-                worker,
-            } if running => {
+            Stage::Running { waker, since, queued_for, attempts, worker } if running => {
                 let facts = Facts::ran(queued_for, Stamp::now().since(since), attempts, worker);
                 (Resolved::Running, None, waker, facts)
             }
@@ -313,10 +272,7 @@ impl<W: Work> AnyTask for TaskCell<W> {
             }
         };
         count(was);
-        *stage = Stage::Done {
-            result: Err(Box::new(error)),
-            facts,
-        };
+        *stage = Stage::Done { result: Err(Box::new(error)), facts };
         drop(stage);
         discard(work);
         if let Some(waker) = waker {
@@ -336,11 +292,7 @@ impl<W: Work> AnyTask for TaskCell<W> {
     }
 
     fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.register(cx) {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
-        }
+        if self.register(cx) { Poll::Pending } else { Poll::Ready(()) }
     }
 
     fn has_failed(&self) -> bool {
@@ -368,10 +320,7 @@ impl<W: Work> Outcome<W::Output> for TaskCell<W> {
 /// The work of a started task that is a future. (If it panics when it is dropped, so does this, and its lane sees to it.)
 async fn rest<W: Work>(task: Arc<TaskCell<W>>, future: W::Future, host: Arc<dyn Host + Send + Sync>) {
     let result = Caught::new(future).await;
-    task.finish(
-        result.map_err(|panic| Box::new(TaskError::Panicked(panic))),
-        &*host,
-    );
+    task.finish(result.map_err(|panic| Box::new(TaskError::Panicked(panic))), &*host);
 }
 
 #[cfg(test)]
@@ -387,11 +336,7 @@ mod tests {
     #[test]
     fn a_waiting_task_is_small() {
         let n = std::hint::black_box(7_u64);
-        assert!(
-            size_of_cell(&move || n + 1) <= 72,
-            "{}",
-            size_of_cell(&move || n + 1)
-        );
+        assert!(size_of_cell(&move || n + 1) <= 72, "{}", size_of_cell(&move || n + 1));
         let big = [n; 16];
         assert!(size_of_cell(&move || big[3]) <= 64 + size_of_val(&big));
     }

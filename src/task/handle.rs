@@ -46,12 +46,7 @@ pub struct TaskHandle<R> {
 
 impl<R> TaskHandle<R> {
     pub(crate) fn new(task: Arc<dyn Outcome<R>>, owner: Arc<dyn Owner>) -> Self {
-        Self {
-            task,
-            owner,
-            waiting: None,
-            on_drop: CancellationPolicy::NONE,
-        }
+        Self { task, owner, waiting: None, on_drop: CancellationPolicy::NONE }
     }
 
     /// Gives the task's number.
@@ -118,10 +113,7 @@ impl<R> TaskHandle<R> {
     /// # });
     /// ```
     pub fn abort_handle(&self) -> AbortHandle {
-        AbortHandle {
-            task: self.any(),
-            owner: Arc::clone(&self.owner),
-        }
+        AbortHandle { task: self.any(), owner: Arc::clone(&self.owner) }
     }
 
     /// Aborts the task and waits until it is resolved. Gives its value if it had one already.
@@ -190,8 +182,7 @@ impl<R> TaskHandle<R> {
     }
 
     pub(crate) fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<TaskReport<R>> {
-        self.poll_outcome(cx)
-            .map(|(result, facts)| TaskReport::new(result.map_err(|error| *error), facts))
+        self.poll_outcome(cx).map(|(result, facts)| TaskReport::new(result.map_err(|error| *error), facts))
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<(Result<R, Box<TaskError>>, Facts)> {
@@ -240,8 +231,7 @@ impl<R> Future for TaskHandle<R> {
     type Output = Result<R, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_outcome(cx)
-            .map(|(result, _)| result.map_err(|error| *error))
+        self.poll_outcome(cx).map(|(result, _)| result.map_err(|error| *error))
     }
 }
 
@@ -255,10 +245,7 @@ impl<R> Drop for TaskHandle<R> {
 
 impl<R> fmt::Debug for TaskHandle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskHandle")
-            .field("id", &self.id())
-            .field("state", &self.state())
-            .finish()
+        f.debug_struct("TaskHandle").field("id", &self.id()).field("state", &self.state()).finish()
     }
 }
 
@@ -309,8 +296,6 @@ impl AbortHandle {
 
 impl fmt::Debug for AbortHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AbortHandle")
-            .field("id", &self.task.id())
-            .finish_non_exhaustive()
+        f.debug_struct("AbortHandle").field("id", &self.task.id()).finish_non_exhaustive()
     }
 }

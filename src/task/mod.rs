@@ -15,7 +15,7 @@ pub(crate) use cell::{AnyTask, Left, Outcome, Resolved, TaskCell};
 pub use handle::{AbortHandle, TaskHandle};
 pub use options::TaskOptions;
 pub use report::TaskReport;
-pub(crate) use work::{Blocking, Kind, Optioned, Suspended, Work};
+pub(crate) use work::{Blocking, Hello, Kind, Optioned, Suspended, Work};
 
 use self::clock::Stamp;
 use crate::policy::CancellationPolicy;
@@ -87,11 +87,11 @@ pub(crate) trait Host {
     fn now(&self) -> Stamp;
 
     /// The task has begun and can no longer be withdrawn.
-    fn begun(&self, options: Option<&TaskOptions>);
+    fn begun(&self, task: &dyn AnyTask, options: Option<&TaskOptions>);
 
     /// The task was withdrawn before it could begin.
     fn withdrawn(&self);
 
     /// The task's code has ended. Called with the task's lock held, before anyone can see the result: count, nothing else.
-    fn left(&self, left: Left, at: Stamp);
+    fn left(&self, task: &dyn AnyTask, left: Left, at: Stamp);
 }

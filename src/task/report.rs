@@ -65,21 +65,11 @@ impl Facts {
     const NO_WORKER: u32 = u32::MAX;
 
     pub(crate) fn never_started(queued_for: Span, attempts: u32) -> Self {
-        Self {
-            queued_for,
-            ran_for: Span::default(),
-            attempts,
-            worker: Self::NO_WORKER,
-        }
+        Self { queued_for, ran_for: Span::default(), attempts, worker: Self::NO_WORKER }
     }
 
     pub(crate) fn ran(queued_for: Span, ran_for: Span, attempts: u32, worker: u32) -> Self {
-        Self {
-            queued_for,
-            ran_for,
-            attempts,
-            worker,
-        }
+        Self { queued_for, ran_for, attempts, worker }
     }
 
     pub(crate) fn worker(self) -> Option<u32> {

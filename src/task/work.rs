@@ -18,6 +18,7 @@ pub(crate) trait Work: Send + 'static {
     type Output: Send + 'static;
     type Future: Future<Output = Self::Output> + Send + 'static;
     const KIND: Kind;
+    const IS_COUNTED: bool = true;
 
     fn options(&self) -> Option<&Arc<TaskOptions>> {
         None
@@ -49,6 +50,20 @@ where
 
     fn start(self) -> Started<O, Never<O>> {
         Started::Ended((self.0)())
+    }
+}
+
+/// Nothing: what a pool sends to its workers to see whether they are there.
+pub(crate) struct Hello;
+
+impl Work for Hello {
+    type Output = ();
+    type Future = Never<()>;
+    const KIND: Kind = Kind::Blocking;
+    const IS_COUNTED: bool = false;
+
+    fn start(self) -> Started<(), Never<()>> {
+        Started::Ended(())
     }
 }
 

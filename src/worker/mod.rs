@@ -69,9 +69,7 @@ pub fn rank() -> usize {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn size() -> usize {
-    seat::current()
-        .and_then(|seat| seat.pool())
-        .map_or(1, |pool| pool.max_workers() + 1)
+    seat::current().and_then(|seat| seat.pool()).map_or(1, |pool| pool.max_workers() + 1)
 }
 
 /// Tells whether this code is the program that submits, and not a worker.
@@ -120,9 +118,7 @@ pub fn report_progress(done: u64, total: u64) {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn depth() -> usize {
-    seat::current()
-        .and_then(|seat| seat.pool())
-        .map_or(0, |pool| pool.depth())
+    seat::current().and_then(|seat| seat.pool()).map_or(0, |pool| pool.depth())
 }
 
 /// Tells whether the task that runs this code was asked to stop: cancelled, or out of time. False outside a task. Costs a few
@@ -197,9 +193,7 @@ pub async fn cancelled() {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn leave_pool() -> LeaveGuard {
-    LeaveGuard {
-        _released: seat::current().and_then(Pool::release_seat),
-    }
+    LeaveGuard { _released: seat::current().and_then(Pool::release_seat) }
 }
 
 /// A place in the pool that was given away; dropping it takes the place back. From [`leave_pool`].

@@ -27,12 +27,12 @@ impl Pool {
         running: bool,
     ) -> Option<Resolved> {
         let cancelled = error.is_cancelled();
-        let text = if self.speaker.is_heard() && !cancelled {
-            error.to_string()
-        } else {
-            String::new()
-        };
+        let text = if self.speaker.is_heard() && !cancelled { error.to_string() } else { String::new() };
+        let is_counted = task.is_counted();
         let was = task.resolve(error, running, &mut |was| {
+            if !is_counted {
+                return;
+            }
             if was == Resolved::Queued {
                 self.withdrawn.fetch_add(1, Ordering::SeqCst);
             }
@@ -45,10 +45,7 @@ impl Pool {
         }
         self.speaker.tell(|| match cancelled {
             true => EventKind::TaskCancelled { task: task.id() },
-            false => EventKind::TaskFailed {
-                task: task.id(),
-                error: text,
-            },
+            false => EventKind::TaskFailed { task: task.id(), error: text },
         });
         Some(was)
     }
@@ -169,11 +166,7 @@ impl Pool {
         }
         let waker = cx.waker().clone();
         lock(&self.waiting_for_end).push(waker);
-        if self.is_gone() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if self.is_gone() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Waits until the backend has put away what it had.

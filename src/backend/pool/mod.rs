@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    Backend, PoolContext, Settings, Stats, WorkerInfo, Workers,
+    Backend, Capabilities, PoolContext, Settings, Stats, WorkerInfo, Workers,
     deadline::Watch,
     events::{EventKind, Events, Speaker},
     lane::{Arrival, Lane, Single},
@@ -27,7 +27,7 @@ use crate::{
     error::{TaskError, WorkerLost},
     runtime::Port,
     sys::lock::lock,
-    task::{Left, TaskId, TaskOptions, TaskState},
+    task::{Kind, Left, TaskId, TaskOptions, TaskState},
 };
 
 mod end;
@@ -38,6 +38,7 @@ pub(crate) type Initializer = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 pub(crate) struct Pool {
     backend: Arc<dyn Backend>,
     in_process: bool,
+    takes_futures: bool,
     settings: Settings,
     initializer: Option<Initializer>,
     port: Port,
@@ -49,7 +50,7 @@ pub(crate) struct Pool {
     room: Arc<Room>,
     lanes: Lanes,
     watch: Watch,
-    speaker: Speaker,
+    speaker: Arc<Speaker>,
 
     withdrawn: AtomicU64,
     cancelled: AtomicU64,
@@ -72,14 +73,14 @@ impl Pool {
         depth: usize,
     ) -> Arc<Self> {
         let in_poll = backend.runs_in_polls();
-        let in_process = backend.capabilities().in_process;
+        let Capabilities { in_process, futures: takes_futures, .. } = backend.capabilities();
         Arc::new_cyclic(|pool| Self {
             workers: OnceLock::new(),
             queue: Queue::default(),
             room: Arc::new(Room::new(settings.max_pending)),
             lanes: Lanes::new(if in_poll { 0 } else { settings.max_workers }),
             watch: Watch::new(Weak::clone(pool)),
-            speaker: Speaker::default(),
+            speaker: Arc::default(),
             withdrawn: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -89,6 +90,7 @@ impl Pool {
             home: Mutex::default(),
             backend,
             in_process,
+            takes_futures,
             settings,
             initializer,
             port,
@@ -150,23 +152,19 @@ impl Pool {
     pub(crate) fn admit(self: &Arc<Self>) -> Result<(), TaskError> {
         self.start()?;
         self.queue.check_open()?;
-        if self.room.try_take() {
-            Ok(())
-        } else {
-            Err(TaskError::QueueFull)
-        }
+        if self.room.try_take() { Ok(()) } else { Err(TaskError::QueueFull) }
     }
 
     /// Takes a task that has a place in the queue.
     pub(crate) fn push(self: &Arc<Self>, task: Entry, priority: i32) -> Result<(), TaskError> {
-        if self.speaker.is_heard() {
+        if let Err(reason) = self.check_kind(&task) {
+            self.room.leave();
+            return Err(reason);
+        }
+        if self.speaker.is_heard() && task.is_counted() {
             self.queue.number(&task);
             let name = task.options().and_then(|options| options.name.clone());
-            self.speaker.tell(|| EventKind::TaskQueued {
-                task: task.id(),
-                name,
-                priority,
-            });
+            self.speaker.tell(|| EventKind::TaskQueued { task: task.id(), name, priority });
         }
         if let Err(reason) = self.start().and_then(|_| self.queue.push(task, priority)) {
             self.room.leave();
@@ -176,24 +174,41 @@ impl Pool {
         Ok(())
     }
 
-    /// Gives each of the pool's workers one task of its own.
-    pub(crate) fn push_to_all(self: &Arc<Self>, tasks: Vec<Entry>) -> Result<(), TaskError> {
-        self.start()?;
+    fn check_kind(&self, task: &Entry) -> Result<(), TaskError> {
+        if task.kind() == Kind::Blocking || self.takes_futures {
+            return Ok(());
+        }
+        Err(TaskError::Unsupported {
+            backend: self.backend.name().to_owned(),
+            operation: "tasks that are futures".to_owned(),
+            remedy: "use `submit` or `map`, or the backend `tasks`".to_owned(),
+        })
+    }
+
+    /// Gives each of the pool's workers one task of its own. What cannot be given ends with the reason.
+    pub(crate) fn push_to_all(self: &Arc<Self>, tasks: Vec<Entry>) {
+        let refuse = |task: &Entry, reason| task.resolve(reason, false, &mut |_| ());
+        if let Err(reason) = self.start() {
+            for task in &tasks {
+                refuse(task, reason.clone());
+            }
+            return;
+        }
         let seats = self.lanes.first(tasks.len(), |index| self.make_seat(index));
         for (seat, task) in seats.iter().zip(tasks) {
-            self.queue.count(&task)?;
-            self.speaker.tell(|| EventKind::TaskQueued {
-                task: task.id(),
-                name: None,
-                priority: 0,
-            });
+            if let Err(reason) = self.queue.count(&task) {
+                refuse(&task, reason);
+                continue;
+            }
+            if task.is_counted() {
+                self.speaker.tell(|| EventKind::TaskQueued { task: task.id(), name: None, priority: 0 });
+            }
             seat.push_own(task);
         }
         for sleeper in self.lanes.all_sleepers() {
             sleeper.wake();
         }
         self.call_for_own_work();
-        Ok(())
     }
 
     /// How many workers `push_to_all` means.
@@ -281,7 +296,7 @@ impl Pool {
 
     fn make_seat(self: &Arc<Self>, index: usize) -> Arc<Seat> {
         let told = self.settings.max_pending.is_some() || self.settings.task_timeout.is_some();
-        Arc::new(Seat::new(index, Arc::downgrade(self), told))
+        Arc::new(Seat::new(index, Arc::downgrade(self), told, Arc::clone(&self.speaker)))
     }
 
     pub(in crate::backend) fn claim(self: &Arc<Self>) -> Option<Arc<Seat>> {
@@ -291,15 +306,13 @@ impl Pool {
     pub(in crate::backend) fn seated(&self, seat: &Seat, extra: bool) {
         seat.set_worker(self.next_worker.fetch_add(1, Ordering::Relaxed) + 1);
         if !extra {
-            self.speaker
-                .tell(|| EventKind::WorkerStarted { worker: seat.index() });
+            self.speaker.tell(|| EventKind::WorkerStarted { worker: seat.index() });
         }
     }
 
     pub(in crate::backend) fn left(self: &Arc<Self>, seat: &Seat, extra: bool) {
         if !extra {
-            self.speaker
-                .tell(|| EventKind::WorkerStopped { worker: seat.index() });
+            self.speaker.tell(|| EventKind::WorkerStopped { worker: seat.index() });
         }
         self.lanes.leave(seat, extra);
         self.call_if_work();
@@ -346,11 +359,15 @@ impl Pool {
     }
 
     /// A task began, and its room, its time or a listener is concerned.
-    pub(in crate::backend) fn begun(self: &Arc<Self>, seat: &Seat, options: Option<&TaskOptions>) {
+    pub(in crate::backend) fn begun(
+        self: &Arc<Self>,
+        seat: &Seat,
+        task: TaskId,
+        options: Option<&TaskOptions>,
+    ) {
+        self.speaker.tell(|| EventKind::TaskStarted { task, worker: seat.index() });
         self.room.leave();
-        let timeout = options
-            .and_then(|options| options.timeout)
-            .or(self.settings.task_timeout);
+        let timeout = options.and_then(|options| options.timeout).or(self.settings.task_timeout);
         if let Some((at, after)) =
             timeout.and_then(|after| Some((std::time::Instant::now().checked_add(after)?, after)))
         {
@@ -365,7 +382,7 @@ impl Pool {
 
     /// A task's code has ended; tells the listeners.
     pub(in crate::backend) fn ended(&self, seat: &Seat, task: Entry) {
-        if self.speaker.is_heard() {
+        if self.speaker.is_heard() && task.is_counted() {
             self.tell_end(seat, &task);
         }
         // Its seat keeps a share, so this drops nothing of the user's.
@@ -376,22 +393,17 @@ impl Pool {
     fn tell_end(&self, seat: &Seat, task: &Entry) {
         let worker = seat.index();
         match seat.last_left() {
-            Left::Completed => self.speaker.tell(|| EventKind::TaskFinished {
-                task: task.id(),
-                worker,
-            }),
-            Left::Failed => self.speaker.tell(|| EventKind::TaskFailed {
-                task: task.id(),
-                error: "the task panicked".to_owned(),
-            }),
+            Left::Completed => self.speaker.tell(|| EventKind::TaskFinished { task: task.id(), worker }),
+            Left::Failed => self
+                .speaker
+                .tell(|| EventKind::TaskFailed { task: task.id(), error: "the task panicked".to_owned() }),
             Left::TooLate => {}
         }
     }
 
     /// A task says how far it is.
     pub(crate) fn progressed(&self, task: TaskId, done: u64, total: u64) {
-        self.speaker
-            .tell(|| EventKind::TaskProgress { task, done, total });
+        self.speaker.tell(|| EventKind::TaskProgress { task, done, total });
     }
 
     /// A worker died before it ran the task that it had taken.
@@ -399,13 +411,9 @@ impl Pool {
         seat.clear_current();
         self.speaker.tell(|| EventKind::WorkerLost(how.clone()));
         let options = task.options();
-        let retries = options
-            .as_ref()
-            .and_then(|options| options.retries)
-            .unwrap_or(self.settings.retries);
+        let retries = options.as_ref().and_then(|options| options.retries).unwrap_or(self.settings.retries);
         if task.lost_attempt() <= retries {
-            self.queue
-                .put_back(task, options.map_or(0, |options| options.priority));
+            self.queue.put_back(task, options.map_or(0, |options| options.priority));
             self.call();
         } else {
             self.resolve(&task, TaskError::WorkerLost(how), true);
@@ -415,16 +423,12 @@ impl Pool {
     // ---- what can be asked
 
     fn counts(&self) -> Counts {
-        self.lanes
-            .seats()
-            .iter()
-            .map(|seat| seat.counts())
-            .fold(Counts::default(), |sum, counts| Counts {
-                begun: sum.begun + counts.begun,
-                completed: sum.completed + counts.completed,
-                failed: sum.failed + counts.failed,
-                too_late: sum.too_late + counts.too_late,
-            })
+        self.lanes.seats().iter().map(|seat| seat.counts()).fold(Counts::default(), |sum, counts| Counts {
+            begun: sum.begun + counts.begun,
+            completed: sum.completed + counts.completed,
+            failed: sum.failed + counts.failed,
+            too_late: sum.too_late + counts.too_late,
+        })
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -466,10 +470,7 @@ impl Pool {
         }
         self.queue.left_over();
         let seat = self.lanes.claim_extra(|index| self.make_seat(index));
-        Some(Single::new(
-            Lane::new(Arc::clone(self), seat, true),
-            Arc::clone(task),
-        ))
+        Some(Single::new(Lane::new(Arc::clone(self), seat, true), Arc::clone(task)))
     }
 }
 

@@ -26,10 +26,7 @@ pub(super) fn quotas(root: &Path) -> [Finding; 2] {
             return Finding::nothing(CGROUP, "no group in this hierarchy");
         };
         match &hierarchy.mounts(&mountinfo)[..] {
-            [] => Finding::nothing(
-                MOUNTINFO,
-                format_args!("group {} is not mounted", group.display()),
-            ),
+            [] => Finding::nothing(MOUNTINFO, format_args!("group {} is not mounted", group.display())),
             mounts => smallest(root, hierarchy, &Groups::new(root, &group, mounts)),
         }
     })
@@ -49,29 +46,17 @@ impl Groups {
     /// group as its root. Then that root is all there is to ask; directories on the named path would be
     /// somebody else's, a container's in ours.
     fn new(root: &Path, group: &Path, mounts: &[Mount]) -> Self {
-        let shown = mounts
-            .iter()
-            .filter_map(|mount| Some((mount, mount.locate(group)?)));
+        let shown = mounts.iter().filter_map(|mount| Some((mount, mount.locate(group)?)));
         let directories: Vec<_> = shown
             .filter(|(mount, below)| read::below(root, mount.point.join(below)).is_dir())
             .flat_map(|(mount, below)| below.ancestors().map(|parent| join(&mount.point, parent)))
             .collect();
         if !directories.is_empty() {
-            return Self {
-                directories,
-                remark: None,
-            };
+            return Self { directories, remark: None };
         }
         let Mount { point, .. } = &mounts[0];
-        let remark = format!(
-            "group {} is not below {}, took its root",
-            group.display(),
-            point.display()
-        );
-        Self {
-            directories: vec![point.clone()],
-            remark: Some(remark),
-        }
+        let remark = format!("group {} is not below {}, took its root", group.display(), point.display());
+        Self { directories: vec![point.clone()], remark: Some(remark) }
     }
 }
 
@@ -104,9 +89,5 @@ fn smallest(root: &Path, hierarchy: Hierarchy, groups: &Groups) -> Finding {
 
 /// `Path::join` ends in a slash when there is nothing to join.
 fn join(point: &Path, below: &Path) -> PathBuf {
-    if below.as_os_str().is_empty() {
-        point.to_owned()
-    } else {
-        point.join(below)
-    }
+    if below.as_os_str().is_empty() { point.to_owned() } else { point.join(below) }
 }

@@ -29,10 +29,7 @@ impl CpuList {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ranges
-            .iter()
-            .map(|range| range.end() - range.start() + 1)
-            .sum()
+        self.ranges.iter().map(|range| range.end() - range.start() + 1).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -89,11 +86,7 @@ fn range(piece: &str) -> Option<RangeInclusive<usize>> {
 
 fn number(text: &str) -> Option<usize> {
     // `parse` alone would accept "+1".
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().ok()
-    } else {
-        None
-    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -146,13 +139,9 @@ mod tests {
 
     #[test]
     fn absurd_numbers_are_refused_at_once() {
-        for text in [
-            "0-99999999999",
-            "99999999999",
-            "0-18446744073709551615",
-            "18446744073709551616",
-            "0-65536",
-        ] {
+        for text in
+            ["0-99999999999", "99999999999", "0-18446744073709551615", "18446744073709551616", "0-65536"]
+        {
             assert_eq!(cpus(text), None, "{text:?}");
         }
         let widest = "0-65535,".repeat(100_000) + "0";
@@ -178,9 +167,8 @@ mod tests {
         const ALPHABET: [char; 12] = ['0', '1', '9', '-', ',', ' ', '\n', '+', ':', 'x', 'é', '\u{fffd}'];
         let mut numbers = Numbers(2);
         for _ in 0..20_000 {
-            let text: String = (0..numbers.below(12))
-                .map(|_| ALPHABET[numbers.below(ALPHABET.len())])
-                .collect();
+            let text: String =
+                (0..numbers.below(12)).map(|_| ALPHABET[numbers.below(ALPHABET.len())]).collect();
             if let Ok(list) = CpuList::parse(&text) {
                 assert_eq!(CpuList::parse(&list.to_string()), Ok(list), "{text:?}");
             }

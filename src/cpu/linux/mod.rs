@@ -48,11 +48,9 @@ impl Host {
             Err(why) => why,
         };
         match &self.parallelism {
-            Ok(cpus) => Finding::some(
-                *cpus,
-                "available_parallelism",
-                format_args!("{cpus}; {ONLINE}: {why}"),
-            ),
+            Ok(cpus) => {
+                Finding::some(*cpus, "available_parallelism", format_args!("{cpus}; {ONLINE}: {why}"))
+            }
             Err(error) => Finding::nothing(ONLINE, format_args!("{why}; available_parallelism: {error}")),
         }
     }
@@ -96,9 +94,7 @@ impl Host {
 
 fn listed_in_status(root: &Path) -> Result<CpuList, String> {
     let status = read::text(root, STATUS)?;
-    let list = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     non_empty(list.ok_or("has no Cpus_allowed_list")?)
 }
 

@@ -35,10 +35,7 @@ impl Hierarchy {
     /// Of two at the same place only the later one can be seen.
     pub(super) fn mounts(self, mountinfo: &[u8]) -> Vec<Mount> {
         let mut mounts: Vec<Mount> = Vec::new();
-        for mount in mountinfo
-            .split(|&byte| byte == b'\n')
-            .filter_map(|line| self.mount(line))
-        {
+        for mount in mountinfo.split(|&byte| byte == b'\n').filter_map(|line| self.mount(line)) {
             mounts.retain(|earlier| earlier.point != mount.point);
             mounts.push(mount);
         }
@@ -56,10 +53,8 @@ impl Hierarchy {
             Self::V1 => kind == b"cgroup" && is_listed(b"cpu", options),
         };
         let (root, point) = (before.nth(3)?, before.next()?);
-        (ours && point.starts_with(b"/") && point.len() <= LONGEST_PATH).then(|| Mount {
-            root: to_path(unescape(root)),
-            point: to_path(unescape(point)),
-        })
+        (ours && point.starts_with(b"/") && point.len() <= LONGEST_PATH)
+            .then(|| Mount { root: to_path(unescape(root)), point: to_path(unescape(point)) })
     }
 }
 
@@ -77,10 +72,7 @@ impl Mount {
     /// which the kernel writes groups outside of the cgroup namespace, leads out of the mount.
     pub(super) fn locate<'a>(&self, group: &'a Path) -> Option<&'a Path> {
         let below = group.strip_prefix(&self.root).ok()?;
-        below
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)))
-            .then_some(below)
+        below.components().all(|part| matches!(part, Component::Normal(_))).then_some(below)
     }
 }
 
@@ -98,13 +90,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut rest = field;
     loop {
         rest = match rest {
-            [
-                b'\\',
-                a @ b'0'..=b'3',
-                b @ b'0'..=b'7',
-                c @ b'0'..=b'7',
-                tail @ ..,
-            ] => {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..] => {
                 bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
                 tail
             }
@@ -129,10 +115,7 @@ mod tests {
 ";
 
     fn mount(root: &str, point: &str) -> Mount {
-        Mount {
-            root: root.into(),
-            point: point.into(),
-        }
+        Mount { root: root.into(), point: point.into() }
     }
 
     #[test]
@@ -141,10 +124,7 @@ mod tests {
         assert_eq!(Hierarchy::V1.own_group(HYBRID), Some("/a:b/c d".into()));
         assert_eq!(Hierarchy::V1.own_group(b"4:cpuset,cpuacct:/x\n0::/y\n"), None);
         assert_eq!(Hierarchy::V2.own_group(b"0::\n0:/\n\n::/\n0::relative"), None);
-        assert_eq!(
-            Hierarchy::V2.own_group(&[b"0::", "/a".repeat(5_000).as_bytes()].concat()),
-            None
-        );
+        assert_eq!(Hierarchy::V2.own_group(&[b"0::", "/a".repeat(5_000).as_bytes()].concat()), None);
     }
 
     #[test]
@@ -158,14 +138,8 @@ mod tests {
  - cgroup2 cgroup2 rw
 
 \xff\xfe - \xff";
-        assert_eq!(
-            Hierarchy::V1.mounts(mountinfo),
-            [mount("/", "/sys/fs/cgroup/cpu,cpuacct")]
-        );
-        assert_eq!(
-            Hierarchy::V2.mounts(mountinfo),
-            [mount("/docker/1", "/with space\\")]
-        );
+        assert_eq!(Hierarchy::V1.mounts(mountinfo), [mount("/", "/sys/fs/cgroup/cpu,cpuacct")]);
+        assert_eq!(Hierarchy::V2.mounts(mountinfo), [mount("/docker/1", "/with space\\")]);
     }
 
     #[test]
@@ -175,10 +149,7 @@ mod tests {
 2 0 0:1 / /other rw - cgroup2 cgroup2 rw
 3 1 0:1 /pods /cg rw - cgroup2 cgroup2 rw
 ";
-        assert_eq!(
-            Hierarchy::V2.mounts(mountinfo),
-            [mount("/", "/other"), mount("/pods", "/cg")]
-        );
+        assert_eq!(Hierarchy::V2.mounts(mountinfo), [mount("/", "/other"), mount("/pods", "/cg")]);
     }
 
     #[test]

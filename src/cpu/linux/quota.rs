@@ -91,14 +91,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_cpu_counts_as_one_more() {
-        let cpus = |micros, period| {
-            Quota {
-                file: PathBuf::new(),
-                micros,
-                period,
-            }
-            .cpus()
-        };
+        let cpus = |micros, period| Quota { file: PathBuf::new(), micros, period }.cpus();
         assert_eq!(cpus(150_000, 100_000), 2);
         assert_eq!(cpus(10_000, 100_000), 1);
         assert_eq!(cpus(100_001, 100_000), 2);

@@ -16,9 +16,7 @@ pub(super) fn below(root: &Path, path: impl AsRef<Path>) -> PathBuf {
 
 pub(super) fn bytes(root: &Path, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(below(root, path))?
-        .take(LONGEST)
-        .read_to_end(&mut bytes)?;
+    File::open(below(root, path))?.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -40,29 +40,18 @@ struct Found {
 impl Found {
     fn finding(&self, origin: &str) -> Finding {
         let packages: HashSet<_> = self.cores.iter().map(|[package, ..]| package).collect();
-        let detail = format!(
-            "CPUs: {}, cores: {}, packages: {}",
-            self.cpus,
-            self.cores.len(),
-            packages.len()
-        );
+        let detail =
+            format!("CPUs: {}, cores: {}, packages: {}", self.cpus, self.cores.len(), packages.len());
         Finding::some(self.cores.len(), origin, detail)
     }
 
     fn unless_empty(self) -> Result<Self, String> {
-        if self.cores.is_empty() {
-            Err("none of our CPUs is listed".to_owned())
-        } else {
-            Ok(self)
-        }
+        if self.cores.is_empty() { Err("none of our CPUs is listed".to_owned()) } else { Ok(self) }
     }
 }
 
 fn from_sysfs(root: &Path, cpus: &CpuList, online: Option<&CpuList>) -> Result<Found, String> {
-    let mut found = Found {
-        cpus: 0,
-        cores: HashSet::new(),
-    };
+    let mut found = Found { cpus: 0, cores: HashSet::new() };
     for cpu in cpus.iter() {
         let directory = format!("/sys/devices/system/cpu/cpu{cpu}/topology");
         let id = |name| {
@@ -104,10 +93,7 @@ fn from_cpuinfo(root: &Path, cpus: Option<&CpuList>) -> Result<Found, String> {
     for (key, value) in text.lines().filter_map(|line| line.split_once(':')) {
         let (key, value) = (key.trim(), value.trim());
         if key == "processor" {
-            processors.push(Processor {
-                cpu: value.parse().ok(),
-                ..Processor::default()
-            });
+            processors.push(Processor { cpu: value.parse().ok(), ..Processor::default() });
         }
         let Some(processor) = processors.last_mut() else {
             continue;
@@ -119,16 +105,11 @@ fn from_cpuinfo(root: &Path, cpus: Option<&CpuList>) -> Result<Found, String> {
         }
     }
 
-    let mut found = Found {
-        cpus: 0,
-        cores: HashSet::new(),
-    };
+    let mut found = Found { cpus: 0, cores: HashSet::new() };
     for Processor { cpu, package, core } in processors {
         let cpu = cpu.ok_or("a processor without a number")?;
         if cpus.is_none_or(|cpus| cpus.contains(cpu)) {
-            let (package, core) = package
-                .zip(core)
-                .ok_or_else(|| format!("no core id for CPU {cpu}"))?;
+            let (package, core) = package.zip(core).ok_or_else(|| format!("no core id for CPU {cpu}"))?;
             found.cpus += 1;
             found.cores.insert([package, -1, -1, core]);
         }

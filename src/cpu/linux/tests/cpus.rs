@@ -18,14 +18,9 @@ fn mask_too_long_for_the_system_call_is_read_from_the_status() {
     assert_eq!(report.logical, 6);
     assert_eq!(report.affinity.origin, "/proc/thread-self/status");
 
-    let report = Machine::new()
-        .file("/proc/thread-self/status", "Name:\tpython\n")
-        .report();
+    let report = Machine::new().file("/proc/thread-self/status", "Name:\tpython\n").report();
     assert_eq!(report.logical, 16);
-    assert_eq!(
-        report.affinity.detail,
-        "no such call; /proc/thread-self/status: has no Cpus_allowed_list"
-    );
+    assert_eq!(report.affinity.detail, "no such call; /proc/thread-self/status: has no Cpus_allowed_list");
 }
 
 #[test]
@@ -37,9 +32,7 @@ fn an_empty_mask_limits_nothing() {
 
 #[test]
 fn offline_cpus_do_not_count() {
-    let machine = Machine::new()
-        .file("/sys/devices/system/cpu/online", "0-1,3\n")
-        .mask(0..4);
+    let machine = Machine::new().file("/sys/devices/system/cpu/online", "0-1,3\n").mask(0..4);
     let report = machine.without("/sys/devices/system/cpu/cpu2").report();
     assert_eq!((report.logical, report.physical), (3, 3));
     assert_eq!(report.cores.detail, "CPUs: 3, cores: 3, packages: 1");
@@ -50,17 +43,9 @@ fn broken_lists_of_online_cpus_fall_back_to_the_standard_library() {
     for garbage in [&b""[..], b"\n", b"abc", b"3-1", b"0-99999999999", b"0,\xff"] {
         let machine = Machine::new().file("/sys/devices/system/cpu/online", garbage);
         let affinity = Err(io::Error::other("no such call"));
-        let host = Host {
-            root: machine.tree.path().to_owned(),
-            affinity,
-            parallelism: Ok(6),
-        };
+        let host = Host { root: machine.tree.path().to_owned(), affinity, parallelism: Ok(6) };
         let finding = host.machine();
-        assert_eq!(
-            (finding.cpus, &finding.origin[..]),
-            (Some(6), "available_parallelism"),
-            "{garbage:?}"
-        );
+        assert_eq!((finding.cpus, &finding.origin[..]), (Some(6), "available_parallelism"), "{garbage:?}");
         assert_eq!(machine.logical(), 1, "with nothing else to go by");
     }
 }
@@ -77,9 +62,7 @@ fn the_variable_caps_both_counts() {
 
 /// Four cores of two hyperthreads each, numbered as Linux does: the siblings of 0..4 are 4..8.
 fn hyperthreads() -> Machine {
-    let machine = Machine::bare()
-        .file("/sys/devices/system/cpu/online", "0-7\n")
-        .mask(0..8);
+    let machine = Machine::bare().file("/sys/devices/system/cpu/online", "0-7\n").mask(0..8);
     (0..8).fold(machine, |machine, cpu| machine.core(cpu, 0, cpu % 4))
 }
 
@@ -99,12 +82,8 @@ fn siblings_outside_of_the_mask_do_not_count() {
 
 #[test]
 fn two_sockets_number_their_cores_alike() {
-    let machine = Machine::bare()
-        .file("/sys/devices/system/cpu/online", "0-7\n")
-        .mask(0..8);
-    let machine = (0..8).fold(machine, |machine, cpu| {
-        machine.core(cpu, (cpu / 4) as i64, cpu % 2)
-    });
+    let machine = Machine::bare().file("/sys/devices/system/cpu/online", "0-7\n").mask(0..8);
+    let machine = (0..8).fold(machine, |machine, cpu| machine.core(cpu, (cpu / 4) as i64, cpu % 2));
     let report = machine.report();
     assert_eq!((report.logical, report.physical), (8, 4));
     assert_eq!(report.cores.detail, "CPUs: 8, cores: 4, packages: 2");
@@ -124,9 +103,7 @@ fn dies_and_clusters_of_one_package_number_their_cores_alike() {
 
 #[test]
 fn quota_caps_cores_too() {
-    let machine = hyperthreads()
-        .v2("/app")
-        .file("/sys/fs/cgroup/app/cpu.max", "300000 100000\n");
+    let machine = hyperthreads().v2("/app").file("/sys/fs/cgroup/app/cpu.max", "300000 100000\n");
     let report = machine.report();
     assert_eq!((report.logical, report.physical), (3, 3));
 }
@@ -140,11 +117,7 @@ processor\t: 3\nphysical id\t: 1\ncore id\t\t: 0\n";
 #[test]
 fn cpuinfo_tells_where_sysfs_does_not() {
     let machine = Machine::bare().file("/proc/cpuinfo", CPUINFO);
-    assert_eq!(
-        machine.report().cores.cpus,
-        Some(3),
-        "all of them where no CPUs are known"
-    );
+    assert_eq!(machine.report().cores.cpus, Some(3), "all of them where no CPUs are known");
     let report = machine.mask([0, 2, 3]).report();
     assert_eq!((report.logical, report.physical), (3, 2));
     assert_eq!(report.cores.origin, "/proc/cpuinfo");
@@ -157,21 +130,11 @@ fn cpuinfo_tells_where_sysfs_does_not() {
 #[test]
 fn cores_that_nobody_tells_are_counted_as_logical_cpus() {
     let arm = "processor\t: 0\nBogoMIPS\t: 108.00\n\nprocessor\t: 1\nBogoMIPS\t: 108.00\n";
-    let garbage: [&[u8]; 6] = [
-        b"",
-        b"\n:::\n",
-        b"processor: x\n",
-        arm.as_bytes(),
-        b"\xff\xfe",
-        b"core id: 1\nprocessor : 0",
-    ];
+    let garbage: [&[u8]; 6] =
+        [b"", b"\n:::\n", b"processor: x\n", arm.as_bytes(), b"\xff\xfe", b"core id: 1\nprocessor : 0"];
     for cpuinfo in garbage {
         let report = Machine::bare().file("/proc/cpuinfo", cpuinfo).mask(0..4).report();
-        assert_eq!(
-            (report.logical, report.physical, report.cores.cpus),
-            (4, 4, None),
-            "{report}"
-        );
+        assert_eq!((report.logical, report.physical, report.cores.cpus), (4, 4, None), "{report}");
         assert!(report.cores.detail.contains("/proc/cpuinfo: "), "{report}");
     }
 }

@@ -32,11 +32,7 @@ impl Machine {
 
     /// A machine of which nothing can be read.
     fn bare() -> Self {
-        Self {
-            tree: TempDir::new().expect("a temporary directory"),
-            mask: None,
-            variable: None,
-        }
+        Self { tree: TempDir::new().expect("a temporary directory"), mask: None, variable: None }
     }
 
     fn file(self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> Self {
@@ -48,12 +44,7 @@ impl Machine {
 
     fn without(self, path: &str) -> Self {
         let path = read::below(self.tree.path(), path);
-        if path.is_dir() {
-            fs::remove_dir_all(path)
-        } else {
-            fs::remove_file(path)
-        }
-        .expect("it was there");
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it was there");
         self
     }
 
@@ -100,16 +91,9 @@ impl Machine {
     fn report(&self) -> CpuReport {
         let affinity = self.mask.clone().ok_or_else(|| io::Error::other("no such call"));
         let parallelism = Err(io::Error::other("no standard library"));
-        let host = Host {
-            root: self.tree.path().to_owned(),
-            affinity,
-            parallelism,
-        };
+        let host = Host { root: self.tree.path().to_owned(), affinity, parallelism };
         let variable = self.variable.map(OsStr::new);
-        CpuReport::new(
-            Limits::new(host.machine(), host.affinity(), host.quotas(), variable),
-            host.cores(),
-        )
+        CpuReport::new(Limits::new(host.machine(), host.affinity(), host.quotas(), variable), host.cores())
     }
 
     fn logical(&self) -> usize {
