@@ -7,7 +7,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    thread::{self, Thread, ThreadId},
     time::{Duration, Instant},
 };
 
@@ -117,13 +117,15 @@ pub struct Lane {
     fresh: bool,
     /// What this worker's initializer did is gone with its thread.
     mortal: bool,
+    /// Wakes the thread that sleeps in `linger`.
+    unpark: Option<(ThreadId, Waker)>,
 }
 
 impl Lane {
     pub(super) fn new(pool: Arc<Pool>, seat: Arc<Seat>, extra: bool) -> Self {
         pool.seated(&seat, extra);
         let host = Arc::<Seat>::clone(&seat);
-        Self { pool, seat, host, extra, fresh: true, mortal: false }
+        Self { pool, seat, host, extra, fresh: true, mortal: false, unpark: None }
     }
 
     /// Gives the worker's index: from 0 up, lower than `max_workers` unless other workers wait for tasks of the pool.
@@ -256,7 +258,7 @@ impl Lane {
                 std::hint::spin_loop();
             }
         }
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let waker = self.unpark();
         if self.lie_down(waker) {
             return self.get_up() || self.may_sleep() || self.pool.has_tasks();
         }
@@ -272,6 +274,18 @@ impl Lane {
             }
         }
         self.get_up()
+    }
+
+    fn unpark(&mut self) -> Waker {
+        let here = thread::current().id();
+        match &self.unpark {
+            Some((thread, waker)) if *thread == here => waker.clone(),
+            _ => {
+                let waker = Waker::from(Arc::new(Unpark(thread::current())));
+                self.unpark = Some((here, waker.clone()));
+                waker
+            }
+        }
     }
 
     /// Waits as a future; false when this worker is not wanted any more.

@@ -438,6 +438,7 @@ impl Host for Seat {
     }
 
     fn withdrawn(&self) {
+        self.last_left.store(Left::TooLate as u8, Ordering::Relaxed);
         if let Some(pool) = self.pool.upgrade() {
             pool.found_withdrawn();
         }

@@ -148,10 +148,17 @@ impl<R> Map<R> {
     fn end(&mut self) {
         self.ended = true;
         self.feed.stop();
-        for chunk in self.chunks.drain(..) {
+        for chunk in self.chunks.drain(..).rev() {
             chunk.handle.abort();
         }
         self.current.results = Vec::new().into_iter();
+    }
+}
+
+impl<R> Drop for Map<R> {
+    fn drop(&mut self) {
+        // From the back: a worker that is stopped takes the next task, and that is not to be taken for one that ran before.
+        while self.chunks.pop_back().is_some() {}
     }
 }
 
@@ -175,7 +182,7 @@ impl<R> Stream for Map<R> {
                 return Poll::Ready(Some(result));
             }
             if this.feed.poll_timeout(cx) {
-                this.chunks.iter().for_each(|chunk| chunk.handle.abort());
+                this.chunks.iter().rev().for_each(|chunk| chunk.handle.abort());
             }
             let Some(front) = this.chunks.front_mut() else {
                 if this.feed.has_input() {
