@@ -159,17 +159,28 @@ struct State {
 /// Who tells the events.
 #[derive(Default)]
 pub(crate) struct Speaker {
-    listeners: Mutex<Vec<Weak<Line>>>,
+    listeners: Mutex<Listeners>,
     listening: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Listeners {
+    lines: Vec<Weak<Line>>,
+    /// Nothing will happen any more.
+    closed: bool,
 }
 
 impl Speaker {
     pub(crate) fn listen(&self) -> Events {
         let line = Arc::new(Line::default());
         let mut listeners = lock(&self.listeners);
-        listeners.retain(|line| line.strong_count() > 0);
-        listeners.push(Arc::downgrade(&line));
-        self.listening.store(listeners.len(), Ordering::Relaxed);
+        if listeners.closed {
+            lock(&line.state).closed = true;
+            return Events { line };
+        }
+        listeners.lines.retain(|line| line.strong_count() > 0);
+        listeners.lines.push(Arc::downgrade(&line));
+        self.listening.store(listeners.lines.len(), Ordering::Relaxed);
         Events { line }
     }
 
@@ -184,7 +195,7 @@ impl Speaker {
         }
         let event = Event { at: Instant::now(), kind: kind() };
         let mut gone = false;
-        let lines: Vec<_> = lock(&self.listeners).iter().map(Weak::upgrade).collect();
+        let lines: Vec<_> = lock(&self.listeners).lines.iter().map(Weak::upgrade).collect();
         for line in lines {
             match line {
                 Some(line) => line.push(event.clone()),
@@ -193,14 +204,18 @@ impl Speaker {
         }
         if gone {
             let mut listeners = lock(&self.listeners);
-            listeners.retain(|line| line.strong_count() > 0);
-            self.listening.store(listeners.len(), Ordering::Relaxed);
+            listeners.lines.retain(|line| line.strong_count() > 0);
+            self.listening.store(listeners.lines.len(), Ordering::Relaxed);
         }
     }
 
     /// Ends every listener's stream.
     pub(crate) fn close(&self) {
-        let lines = std::mem::take(&mut *lock(&self.listeners));
+        let lines = {
+            let mut listeners = lock(&self.listeners);
+            listeners.closed = true;
+            std::mem::take(&mut listeners.lines)
+        };
         self.listening.store(0, Ordering::Relaxed);
         for line in lines.iter().filter_map(Weak::upgrade) {
             let waker = {

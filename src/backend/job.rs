@@ -50,10 +50,11 @@ impl<'a> Job<'a> {
 
     /// Runs the task on this thread, to its end. A task that is a future is waited for. Never panics.
     pub fn run(mut self) {
-        if let Some(task) = self.task.take() {
+        if let Some(task) = self.task.clone() {
             let _sitting = sit(Arc::clone(self.lane.seat()));
             self.lane.run(task);
             self.lane.seat().clear_current();
+            discard(self.task.take());
         }
     }
 

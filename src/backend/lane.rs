@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     error::TaskError,
+    policy::CancellationPolicy,
     task::{
         Host, Left, Resolved,
         catch::{catch, discard},
@@ -29,6 +30,9 @@ use crate::{
 
 /// How long a spinning lane looks for work before it sleeps: less than the wake-up that it saves.
 const SPIN: Duration = Duration::from_micros(20);
+
+/// How long a lane keeps a thread that is not the pool's own.
+const SHIFT_NANOS: u64 = 100_000_000;
 
 /// A pool asks its backend for a worker. Take it to wherever workers run, and [`claim`](Self::claim) a lane there.
 ///
@@ -54,13 +58,23 @@ const SPIN: Duration = Duration::from_micros(20);
 pub struct Arrival {
     /// None when it was claimed.
     pool: Option<Arc<Pool>>,
-    /// It clears the mark that someone is on the way.
-    announced: bool,
+    summons: Summons,
+}
+
+/// Why a worker is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Summons {
+    /// There is work. The mark that someone is on the way is to be cleared.
+    Announced,
+    /// There is work for this one worker.
+    Own,
+    /// Another worker waits for tasks of the pool: its thread is blocked, or its future is suspended.
+    StandIn { blocked: bool },
 }
 
 impl Arrival {
-    pub(super) fn new(pool: Arc<Pool>, announced: bool) -> Self {
-        Self { pool: Some(pool), announced }
+    pub(super) fn new(pool: Arc<Pool>, summons: Summons) -> Self {
+        Self { pool: Some(pool), summons }
     }
 
     /// Takes a place in the pool. `None` when there is none any more, for the pool shrank or closed meanwhile; then there is
@@ -68,29 +82,38 @@ impl Arrival {
     pub fn claim(mut self) -> Option<Lane> {
         let pool = self.pool.take()?;
         let seat = pool.claim();
-        if self.announced {
+        if self.summons == Summons::Announced {
             pool.lanes().arrived();
         }
         match seat {
             Some(seat) => Some(Lane::new(pool, seat, false)),
             None => {
+                // Others may have relied on us.
+                pool.call_if_work();
                 pool.check_gone();
                 None
             }
         }
     }
 
-    /// Tells whether all of `max_workers` work already and this worker stands in for one that waits for other tasks of the
-    /// pool. A backend with a limited number of threads had better find another one for it.
+    /// Tells whether this worker stands in for one that waits for other tasks of the pool. A backend whose threads are few had
+    /// better find another one for it: they may all be waiting for it.
     pub fn is_stand_in(&self) -> bool {
-        self.pool.as_ref().is_some_and(|pool| pool.lanes().claimed() >= pool.lanes().max())
+        matches!(self.summons, Summons::StandIn { .. })
+            || self.pool.as_ref().is_some_and(|pool| pool.lanes().has_released())
+    }
+
+    /// Tells whether the worker that this one stands in for blocks its thread. What that thread would have to do, as it would
+    /// poll a future that it spawned, is not done before this worker has worked.
+    pub fn is_for_blocked(&self) -> bool {
+        self.summons == Summons::StandIn { blocked: true }
     }
 }
 
 impl Drop for Arrival {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
-            pool.refused(self.announced);
+            pool.refused(self.summons);
         }
     }
 }
@@ -160,11 +183,16 @@ impl Lane {
         }
     }
 
-    /// Runs whatever comes, one after the other, until there has been nothing for `linger`.
+    /// Runs whatever comes, one after the other, until there has been nothing for `linger`. Also with more to do it gives its
+    /// thread back now and then, and another one goes on: a runtime that ends waits for its threads.
     pub(crate) fn drain(mut self, linger: Duration) {
         let _sitting = sit(Arc::clone(&self.seat));
+        let start = Stamp::now();
         while let Some(task) = self.next_task(Linger::For(linger)) {
             self.run(task);
+            if self.host.now().is_past(start, SHIFT_NANOS) {
+                break;
+            }
         }
     }
 
@@ -200,8 +228,8 @@ impl Lane {
         if !self.pool.initialise(&self.seat) {
             return None;
         }
-        let task = self.seat.pop_own().or_else(|| {
-            let wanted = self.extra || !self.pool.lanes().is_over_limit();
+        let task = self.pool.pop_own(&self.seat).or_else(|| {
+            let wanted = self.extra || !self.pool.lanes().is_one_too_many(&self.seat);
             wanted.then(|| self.pool.pop()).flatten()
         })?;
         if std::mem::take(&mut self.fresh) {
@@ -213,9 +241,8 @@ impl Lane {
     // ---- sleep
 
     fn may_sleep(&self) -> bool {
-        !self.pool.is_closing()
-            && self.seat.index() < self.pool.lanes().max()
-            && !self.pool.lanes().is_over_limit()
+        let lanes = self.pool.lanes();
+        !self.pool.is_closing() && self.seat.index() < lanes.max() && !lanes.is_one_too_many(&self.seat)
     }
 
     /// Announces that this worker sleeps; true when it had better look for work first.
@@ -324,27 +351,32 @@ impl Lane {
     /// Runs a task to its end on this thread, at which the lane must sit. The task stays in its place until the next comes,
     /// or the lane sleeps.
     pub(super) fn run(&self, task: Entry) {
-        self.seat.set_current(Arc::clone(&task));
+        self.begin(&task);
         if let Some(rest) = Arc::clone(&task).run(&self.host) {
             let mut rest = pin!(self.until_stopped(task, rest));
             self.pool.block_on(rest.as_mut());
-        } else {
-            self.pool.ended(&self.seat, task);
         }
     }
 
     /// Runs a task to its end as a future. Dropped half-way, it leaves the task to the job.
     pub(super) async fn run_async(&self, task: Entry) {
-        self.seat.set_current(Arc::clone(&task));
+        self.begin(&task);
         let rest = {
             let _sitting = sit(Arc::clone(&self.seat));
             Arc::clone(&task).run(&self.host)
         };
-        match rest {
-            Some(rest) => self.until_stopped(task, rest).await,
-            None => self.pool.ended(&self.seat, task),
+        if let Some(rest) = rest {
+            self.until_stopped(task, rest).await;
         }
         self.seat.clear_current();
+    }
+
+    /// Makes the task that of this seat, where policies find it. One that came too late for a policy by a hair is withdrawn.
+    fn begin(&self, task: &Entry) {
+        self.seat.set_current(Arc::clone(task));
+        if self.pool.cancels_pending() {
+            self.pool.cancel(task, CancellationPolicy::PENDING);
+        }
     }
 
     /// Polls the rest of a task until it ends or is asked to stop.
@@ -363,17 +395,15 @@ impl Lane {
             }
         })
         .await;
-        match stopped {
-            Some(reason) => {
-                self.seat.left(&*task, Left::TooLate, Stamp::now());
-                self.pool.resolve(&task, reason, true);
-            }
-            None => self.pool.ended(&self.seat, task),
+        if let Some(reason) = stopped {
+            self.seat.left(&*task, Left::TooLate, Stamp::now());
+            self.pool.resolve(&task, reason, true);
         }
     }
 
     /// A job was dropped with its task unfinished.
     pub(super) fn abandon(&self, task: &Entry, reason: TaskError) {
+        let reason = self.seat.take_stop().unwrap_or(reason);
         if self.pool.resolve(task, reason, true) == Some(Resolved::Running) {
             self.seat.left(&**task, Left::TooLate, Stamp::now());
         }

@@ -24,7 +24,7 @@ use std::{
 };
 
 use super::{pool::Pool, seat::Seat};
-use crate::sys::lock::lock;
+use crate::{runtime::is_blocking, sys::lock::lock};
 
 pub(super) struct Lanes {
     /// The user's `max_workers`; 0 for backends whose tasks run in the polls of their handles.
@@ -34,6 +34,8 @@ pub(super) struct Lanes {
     claimed: AtomicUsize,
     asleep: AtomicUsize,
     arriving: AtomicBool,
+    /// Tasks that wait for one certain worker.
+    own_work: AtomicUsize,
     seats: Mutex<Vec<Arc<Seat>>>,
     sleepers: Mutex<Vec<Arc<Seat>>>,
 }
@@ -57,6 +59,7 @@ impl Lanes {
             claimed: AtomicUsize::new(0),
             asleep: AtomicUsize::new(0),
             arriving: AtomicBool::new(false),
+            own_work: AtomicUsize::new(0),
             seats: Mutex::default(),
             sleepers: Mutex::default(),
         }
@@ -78,12 +81,38 @@ impl Lanes {
         self.claimed.load(Ordering::SeqCst)
     }
 
-    pub(super) fn is_over_limit(&self) -> bool {
-        self.claimed() > self.limit()
+    /// Should the worker at this seat go? When there are too many, and when it keeps one from coming that has work of its own.
+    pub(super) fn is_one_too_many(&self, seat: &Seat) -> bool {
+        self.claimed() > self.limit() || (seat.index() >= self.max() && self.has_own_work())
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.claimed() == 0 && !self.arriving.load(Ordering::SeqCst)
+    pub(super) fn has_own_work(&self) -> bool {
+        self.own_work.load(Ordering::SeqCst) > 0
+    }
+
+    pub(super) fn own_work_came(&self) {
+        self.own_work.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn own_work_went(&self) {
+        self.own_work.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_released(&self) -> bool {
+        self.released.load(Ordering::SeqCst) > 0
+    }
+
+    /// There is no worker that could do anything just now.
+    pub(super) fn all_wait(&self) -> bool {
+        self.claimed() <= self.released.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn has_place(&self) -> bool {
+        self.claimed() < self.limit()
+    }
+
+    pub(super) fn is_arriving(&self) -> bool {
+        self.arriving.load(Ordering::SeqCst)
     }
 
     pub(super) fn release(&self) {
@@ -96,19 +125,20 @@ impl Lanes {
 
     /// There is work: says who is to come, and marks them as on the way.
     pub(super) fn call(&self) -> Call {
-        let nobody = self.asleep.load(Ordering::SeqCst) == 0 && self.claimed() >= self.limit();
-        if self.arriving.load(Ordering::SeqCst) || nobody || self.arriving.swap(true, Ordering::SeqCst) {
-            return Call::Nobody;
+        loop {
+            let nobody = self.asleep.load(Ordering::SeqCst) == 0 && self.claimed() >= self.limit();
+            if nobody || self.arriving.load(Ordering::SeqCst) || self.arriving.swap(true, Ordering::SeqCst) {
+                return Call::Nobody;
+            }
+            if let Some(seat) = self.pop_sleeper() {
+                return Call::Wake(seat);
+            }
+            if self.claimed() < self.limit() {
+                return Call::Summon;
+            }
+            // The sleeper woke by itself meanwhile. Others may have relied on the mark, so look again without it.
+            self.arrived();
         }
-        if let Some(seat) = self.pop_sleeper() {
-            return Call::Wake(seat);
-        }
-        if self.claimed() < self.limit() {
-            return Call::Summon;
-        }
-        // The sleeper woke by itself meanwhile. It looks at the queue before it goes on.
-        self.arrived();
-        Call::Nobody
     }
 
     /// Who was called is here, and looks at the queue next.
@@ -201,26 +231,29 @@ impl Lanes {
     }
 }
 
-/// The place of a worker that waits for other tasks of its pool, given to another worker while this lives.
+/// The place of a worker that waits for other tasks of its pool, given to another worker while this lives, and at most until
+/// the task that gave it ends.
 pub(crate) struct Released {
     pool: Weak<Pool>,
     seat: Arc<Seat>,
+    epoch: u64,
 }
 
 impl Released {
-    /// However many things a worker waits for, it has one place to give.
+    /// However many things a task waits for, it has one place to give.
     pub(super) fn new(pool: &Arc<Pool>, seat: Arc<Seat>) -> Self {
-        if seat.wait() {
+        let (epoch, first) = seat.wait();
+        if first {
             pool.lanes().release();
-            pool.call_if_work();
+            pool.call_stand_in(is_blocking());
         }
-        Self { pool: Arc::downgrade(pool), seat }
+        Self { pool: Arc::downgrade(pool), seat, epoch }
     }
 }
 
 impl Drop for Released {
     fn drop(&mut self) {
-        if self.seat.wait_no_more()
+        if self.seat.wait_no_more(self.epoch)
             && let Some(pool) = self.pool.upgrade()
         {
             pool.lanes().rejoin();

@@ -279,7 +279,7 @@ mod tests {
         for _ in 0..10 * SWEEP_FROM {
             let withdrawn = task();
             queue.push(Arc::clone(&withdrawn), 0).expect("open");
-            withdrawn.resolve(TaskError::Cancelled, false, &mut |_| ());
+            withdrawn.resolve(TaskError::Cancelled, false, &());
             queue.left_over();
         }
         assert!(lock(&queue.ready).len() + lock(&queue.inbox).plain.len() <= 3 * SWEEP_FROM);

@@ -102,11 +102,16 @@ impl Waiter {
 pub(crate) struct Entering {
     room: Arc<Room>,
     waiter: Option<Arc<Waiter>>,
+    /// Called when it comes to waiting; what it gives is kept until that is over.
+    on_wait: Option<OnWait>,
+    waiting: Option<Box<dyn Send + Sync>>,
 }
 
+type OnWait = Box<dyn FnOnce() -> Box<dyn Send + Sync> + Send + Sync>;
+
 impl Entering {
-    pub(crate) fn new(room: Arc<Room>) -> Self {
-        Self { room, waiter: None }
+    pub(crate) fn new(room: Arc<Room>, on_wait: Option<OnWait>) -> Self {
+        Self { room, waiter: None, on_wait, waiting: None }
     }
 }
 
@@ -127,6 +132,7 @@ impl Future for Entering {
             state.waiting.push_back(Arc::clone(&waiter));
             drop(state);
             self.waiter = Some(waiter);
+            self.waiting = self.on_wait.take().map(|on_wait| on_wait());
             return Poll::Pending;
         };
         let mut turn = lock(&waiter.turn);
@@ -134,6 +140,7 @@ impl Future for Entering {
             *turn = Turn::Gone;
             drop(turn);
             self.waiter = None;
+            self.waiting = None;
             return Poll::Ready(());
         }
         let old = std::mem::replace(&mut *turn, Turn::Waits(waker));
@@ -165,9 +172,9 @@ mod tests {
         let room = Arc::new(Room::new(Some(1)));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(room.try_take());
-        let mut first = pin!(Entering::new(Arc::clone(&room)));
-        let mut second = pin!(Some(Entering::new(Arc::clone(&room))));
-        let mut third = pin!(Entering::new(Arc::clone(&room)));
+        let mut first = pin!(Entering::new(Arc::clone(&room), None));
+        let mut second = pin!(Some(Entering::new(Arc::clone(&room), None)));
+        let mut third = pin!(Entering::new(Arc::clone(&room), None));
         assert!(first.as_mut().poll(&mut cx).is_pending());
         assert!(second.as_mut().as_pin_mut().expect("there").poll(&mut cx).is_pending());
         assert!(third.as_mut().poll(&mut cx).is_pending());

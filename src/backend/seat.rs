@@ -7,13 +7,17 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use super::{events::Speaker, pool::Pool, queue::Entry};
+use super::{
+    events::{EventKind, Speaker},
+    pool::Pool,
+    queue::Entry,
+};
 use crate::{
     error::TaskError,
     sys::lock::lock,
@@ -48,14 +52,14 @@ pub(crate) struct Seat {
 
     woken: AtomicBool,
     sleeper: Mutex<Option<Waker>>,
-    /// How many things the task here waits for that are of this pool.
-    waits: AtomicUsize,
+    is_waiting: AtomicBool,
+    waits: Mutex<Waits>,
+    awaits_end: AtomicBool,
 
     begun: AtomicU64,
     completed: AtomicU64,
     failed: AtomicU64,
     too_late: AtomicU64,
-    last_left: AtomicU8,
     /// When the last task ended, as a stamp's word, if the next may begin at that time; else 0.
     clock: AtomicU64,
 }
@@ -70,6 +74,14 @@ struct Slot {
     runner: Option<Waker>,
     /// Who waits for the token.
     watchers: Vec<Waker>,
+}
+
+/// How many things the task here waits for that are of this pool.
+#[derive(Default)]
+struct Waits {
+    count: usize,
+    /// Counts tasks that waited, so that a wait which outlives its task is not taken for one of the next.
+    epoch: u64,
 }
 
 impl Slot {
@@ -158,12 +170,13 @@ impl Seat {
             own_count: AtomicUsize::new(0),
             woken: AtomicBool::new(false),
             sleeper: Mutex::default(),
-            waits: AtomicUsize::new(0),
+            is_waiting: AtomicBool::new(false),
+            waits: Mutex::default(),
+            awaits_end: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             completed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             too_late: AtomicU64::new(0),
-            last_left: AtomicU8::new(Left::TooLate as u8),
             clock: AtomicU64::new(0),
         }
     }
@@ -192,8 +205,8 @@ impl Seat {
         self.pool.upgrade()
     }
 
-    pub(super) fn is_of(&self, pool: &Arc<Pool>) -> bool {
-        Weak::as_ptr(&self.pool) == Arc::as_ptr(pool)
+    pub(super) fn is_of(&self, pool: &Pool) -> bool {
+        std::ptr::eq(Weak::as_ptr(&self.pool), pool)
     }
 
     pub(super) fn is_taken(&self) -> bool {
@@ -223,17 +236,9 @@ impl Seat {
 
     // ---- what runs here
 
-    /// How the task that ran here last has ended; for its own lane.
-    pub(super) fn last_left(&self) -> Left {
-        match self.last_left.load(Ordering::Relaxed) {
-            n if n == Left::Completed as u8 => Left::Completed,
-            n if n == Left::Failed as u8 => Left::Failed,
-            _ => Left::TooLate,
-        }
-    }
-
     /// Puts a task in the place of the last, which has ended.
     pub(super) fn set_current(&self, task: Entry) {
+        self.end_waits();
         let last = {
             let mut slot = lock(&self.slot);
             self.stop_asked.store(false, Ordering::Relaxed);
@@ -244,6 +249,7 @@ impl Seat {
     }
 
     pub(super) fn clear_current(&self) {
+        self.end_waits();
         let last = {
             let mut slot = lock(&self.slot);
             let rest = slot.take_rest();
@@ -257,9 +263,9 @@ impl Seat {
         let Some(task) = task else { return };
         if Arc::strong_count(&task) == 1 || rest.is_some() {
             // What is dropped now may take its time.
-            discard((task, rest));
             self.clock.store(0, Ordering::Relaxed);
         }
+        discard((task, rest));
     }
 
     pub(crate) fn current_task(&self) -> Option<Entry> {
@@ -319,6 +325,11 @@ impl Seat {
         };
         drop(old);
         Poll::Pending
+    }
+
+    /// Why what runs here was asked to stop, if it has not stopped yet.
+    pub(super) fn take_stop(&self) -> Option<TaskError> {
+        lock(&self.slot).stop.take()
     }
 
     /// Waits until `task`, which runs here, is asked to stop. What waits on when the task is over waits for ever.
@@ -401,14 +412,54 @@ impl Seat {
         self.woken.load(Ordering::SeqCst)
     }
 
-    /// True when this is the first thing that the task here waits for.
-    pub(super) fn wait(&self) -> bool {
-        self.waits.fetch_add(1, Ordering::SeqCst) == 0
+    /// One thing more that the task here waits for. Gives the task's epoch, and whether it is the first.
+    pub(super) fn wait(&self) -> (u64, bool) {
+        let mut waits = lock(&self.waits);
+        waits.count += 1;
+        self.is_waiting.store(true, Ordering::SeqCst);
+        (waits.epoch, waits.count == 1)
     }
 
-    /// True when it was the last.
-    pub(super) fn wait_no_more(&self) -> bool {
-        self.waits.fetch_sub(1, Ordering::SeqCst) == 1
+    /// One thing less. True when it was the last, and the task of that epoch still runs.
+    pub(super) fn wait_no_more(&self, epoch: u64) -> bool {
+        let mut waits = lock(&self.waits);
+        if waits.epoch != epoch {
+            return false;
+        }
+        waits.count -= 1;
+        self.is_waiting.store(waits.count > 0, Ordering::SeqCst);
+        waits.count == 0
+    }
+
+    /// Does the task here wait for others of its pool?
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting.load(Ordering::SeqCst)
+    }
+
+    /// The task here is over, and with it its waiting.
+    fn end_waits(&self) {
+        if !self.is_waiting() && !self.awaits_end.load(Ordering::Relaxed) {
+            return;
+        }
+        self.awaits_end.store(false, Ordering::SeqCst);
+        let was_waiting = {
+            let mut waits = lock(&self.waits);
+            waits.epoch += 1;
+            self.is_waiting.store(false, Ordering::SeqCst);
+            mem::take(&mut waits.count) > 0
+        };
+        if was_waiting && let Some(pool) = self.pool.upgrade() {
+            pool.lanes().rejoin();
+        }
+    }
+
+    /// The task here waits for the end of its own pool, which is not to wait for it.
+    pub(super) fn await_end(&self) {
+        self.awaits_end.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn awaits_end(&self) -> bool {
+        self.awaits_end.load(Ordering::SeqCst)
     }
 }
 
@@ -425,23 +476,39 @@ impl Host for Seat {
     }
 
     fn begun(&self, task: &dyn AnyTask, options: Option<&TaskOptions>) {
-        if !task.is_counted() {
+        if !task.is_counted() && !task.takes_room() {
             return;
         }
-        count(&self.begun);
+        if task.is_counted() {
+            count(&self.begun);
+        }
         let timed = options.is_some_and(|options| options.timeout.is_some());
         if (timed || self.told_of_beginnings || self.speaker.is_heard())
             && let Some(pool) = self.pool.upgrade()
         {
-            pool.begun(self, task.id(), options);
+            pool.begun(self, task, options);
         }
     }
 
     fn withdrawn(&self) {
-        self.last_left.store(Left::TooLate as u8, Ordering::Relaxed);
         if let Some(pool) = self.pool.upgrade() {
             pool.found_withdrawn();
         }
+    }
+
+    fn is_heard(&self) -> bool {
+        self.speaker.is_heard()
+    }
+
+    fn told(&self, task: &dyn AnyTask, left: Left, why: Option<String>) {
+        if !task.is_counted() {
+            return;
+        }
+        let (task, worker) = (task.id(), self.index());
+        self.speaker.tell(|| match left {
+            Left::Completed => EventKind::TaskFinished { task, worker },
+            Left::Failed | Left::TooLate => EventKind::TaskFailed { task, error: why.unwrap_or_default() },
+        });
     }
 
     fn left(&self, task: &dyn AnyTask, left: Left, at: Stamp) {
@@ -452,7 +519,6 @@ impl Host for Seat {
                 Left::TooLate => &self.too_late,
             });
         }
-        self.last_left.store(left as u8, Ordering::Relaxed);
         self.clock.store(at.to_word(), Ordering::Relaxed);
     }
 }

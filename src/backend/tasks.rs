@@ -1,5 +1,7 @@
 //! Tasks as futures on the runtime, so many at a time. Owns where a lane is spawned.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{Arrival, Backend, Capabilities, PoolContext, Workers};
@@ -66,6 +68,15 @@ struct Lanes {
 #[async_trait]
 impl Workers for Lanes {
     fn wanted(&self, arrival: Arrival) {
+        // A future that is spawned from a thread which blocks may be stuck behind it.
+        if arrival.is_for_blocked() {
+            self.context.spawn_thread(move || {
+                if let Some(lane) = arrival.claim() {
+                    lane.drain(Duration::ZERO);
+                }
+            });
+            return;
+        }
         self.context.spawn(async move {
             if let Some(lane) = arrival.claim() {
                 lane.serve().await;

@@ -8,7 +8,7 @@ use super::Executor;
 use crate::{
     error::TaskError,
     function::{Portable, TaskFn, assert_captures_nothing, decode, encode},
-    task::{AnyTask, Blocking, Hello, TaskCell, TaskHandle, Work},
+    task::{AnyTask, Blocking, Hello, Own, TaskCell, TaskHandle, Work},
 };
 
 impl Executor {
@@ -73,7 +73,7 @@ impl Executor {
     }
 
     fn launch_everywhere<W: Work>(&self, work: impl Fn() -> W) -> Vec<TaskHandle<W::Output>> {
-        let tasks: Vec<_> = (0..self.max_workers()).map(|_| Arc::new(TaskCell::new(work()))).collect();
+        let tasks: Vec<_> = (0..self.max_workers()).map(|_| Arc::new(TaskCell::new(Own(work())))).collect();
         self.pool().push_to_all(tasks.iter().map(|task| Arc::clone(task) as Arc<dyn AnyTask>).collect());
         tasks.into_iter().map(|task| self.handle(task)).collect()
     }

@@ -187,7 +187,7 @@ impl Executor {
 
     /// Waits for a place in the queue. Who does not use it must give it back: `launch_admitted` does either.
     pub(crate) fn room(&self) -> Entering {
-        Entering::new(Arc::clone(self.pool().room()))
+        self.pool().enter()
     }
 
     pub(crate) fn launch_with<W: Work>(&self, options: TaskOptions, work: W) -> TaskHandle<W::Output> {
@@ -220,6 +220,6 @@ impl Executor {
 
     /// Ends a task that never was in the pool.
     pub(crate) fn refuse<W: Work>(&self, task: &Arc<TaskCell<W>>, reason: TaskError) {
-        task.resolve(reason, false, &mut |_| ());
+        task.resolve(reason, false, &());
     }
 }

@@ -170,12 +170,10 @@ impl Adapter {
         }
     }
 
+    /// Waits for a future on this thread. With our own `block_on` in the runtime's context, because the runtimes' refuse, by
+    /// panicking, to be called where futures are polled.
     pub(super) fn block_on(&self, future: Pin<&mut (dyn Future<Output = ()> + Send)>) {
-        match self {
-            #[cfg(feature = "tokio")]
-            Self::Tokio(handle) => handle.block_on(future),
-            _ => block_on(future),
-        }
+        self.enter(|| block_on(future));
     }
 
     /// Runs `f` where the runtime's own functions find it.

@@ -1,6 +1,7 @@
 //! Waits for a future on a thread, with no runtime at all.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::pin,
     sync::{
@@ -29,8 +30,33 @@ impl Wake for Unpark {
     }
 }
 
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Tells whether this thread is in `block_on`, so that a wait here is a wait of the whole thread.
+pub(crate) fn is_blocking() -> bool {
+    DEPTH.try_with(Cell::get).unwrap_or(0) > 0
+}
+
+struct Deeper;
+
+impl Deeper {
+    fn new() -> Self {
+        DEPTH.with(|depth| depth.set(depth.get() + 1));
+        Self
+    }
+}
+
+impl Drop for Deeper {
+    fn drop(&mut self) {
+        DEPTH.with(|depth| depth.set(depth.get() - 1));
+    }
+}
+
 /// Polls `future` on this thread until it is ready. May be nested, unlike most runtimes' own.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let _deeper = Deeper::new();
     let mut future = pin!(future);
     let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&unpark));

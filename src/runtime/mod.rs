@@ -18,7 +18,7 @@ mod offer;
 mod timer;
 
 use adapter::Adapter;
-pub(crate) use block_on::block_on;
+pub(crate) use block_on::{block_on, is_blocking};
 pub(crate) use timer::{Alarm, Sleep};
 
 /// Which runtime a pool takes its threads from and puts its futures on.

@@ -152,6 +152,10 @@ impl<R> Feed<R> {
                 (Back { first, results: results.into_iter() }, rest)
             }
             Err(error) => {
+                // A pool that takes no more will not take the next chunk either.
+                if error.is_refused() && !matches!(error, TaskError::QueueFull) {
+                    self.source = None;
+                }
                 let results: Vec<_> = (0..len).map(|_| Err(Box::new(error.clone()))).collect();
                 (Back { first, results: results.into_iter() }, None)
             }

@@ -96,7 +96,8 @@ impl<R> Waiting<R> {
         let mut done = std::mem::take(&mut self.done);
         let mut pending = Vec::new();
         for finish in std::mem::take(&mut self.waiting) {
-            if let Some(handle) = finish.handle {
+            if let Some(mut handle) = finish.handle {
+                handle.stop_waiting();
                 let side = if handle.is_finished() { &mut done } else { &mut pending };
                 side.push((finish.number, handle));
             }

@@ -32,6 +32,10 @@ struct Seen {
 /// still caught, without place and stack.
 pub(crate) fn install_hook() {
     static INSTALLED: Once = Once::new();
+    // The hook cannot be changed by a thread that panics. The next pool sees to it.
+    if std::thread::panicking() {
+        return;
+    }
     INSTALLED.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {

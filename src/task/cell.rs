@@ -54,6 +54,22 @@ pub(crate) enum Resolved {
     Running,
 }
 
+/// Who hears of a task that is ended from outside.
+pub(crate) trait Ending {
+    /// Called under the task's lock, before anyone can see the error: count, nothing else.
+    fn count(&self, was: Resolved);
+
+    /// Called before those who wait are woken.
+    fn told(&self, was: Resolved);
+}
+
+/// Nobody does.
+impl Ending for () {
+    fn count(&self, _: Resolved) {}
+
+    fn told(&self, _: Resolved) {}
+}
+
 /// A task whose types are forgotten: what queues, lanes and pools see.
 pub(crate) trait AnyTask: Send + Sync {
     fn id(&self) -> TaskId;
@@ -81,9 +97,11 @@ pub(crate) trait AnyTask: Send + Sync {
         host: &Arc<dyn Host + Send + Sync>,
     ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
-    /// Ends the task with an error if it is in a stage that may be ended: `Queued` is, `Running` only if asked for. `count`
-    /// is called under the lock, before anyone can see the error.
-    fn resolve(&self, error: TaskError, running: bool, count: &mut dyn FnMut(Resolved)) -> Option<Resolved>;
+    /// Ends the task with an error if it is in a stage that may be ended: `Queued` is, `Running` only if asked for.
+    fn resolve(&self, error: TaskError, running: bool, ending: &dyn Ending) -> Option<Resolved>;
+
+    /// Has a place in a bounded queue, which is free when the task begins or is withdrawn.
+    fn takes_room(&self) -> bool;
 
     /// Counts an attempt that was lost before the work started.
     fn lost_attempt(&self) -> u32;
@@ -144,13 +162,16 @@ impl<W: Work> TaskCell<W> {
     /// Running → Done with what the work gave.
     fn finish(&self, result: Result<W::Output, Box<TaskError>>, host: &dyn Host) {
         let now = Stamp::now();
+        let left = if result.is_ok() { Left::Completed } else { Left::Failed };
+        let why = result.as_ref().err().filter(|_| host.is_heard()).map(ToString::to_string);
         let mut stage = lock(&self.stage);
         match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Running { waker, since, queued_for, attempts, worker } => {
-                host.left(self, if result.is_ok() { Left::Completed } else { Left::Failed }, now);
+                host.left(self, left, now);
                 let facts = Facts::ran(queued_for, now.since(since), attempts, worker);
                 *stage = Stage::Done { result, facts };
                 drop(stage);
+                host.told(self, left, why);
                 if let Some(waker) = waker {
                     wake(waker);
                 }
@@ -255,7 +276,11 @@ impl<W: Work> AnyTask for TaskCell<W> {
         None
     }
 
-    fn resolve(&self, error: TaskError, running: bool, count: &mut dyn FnMut(Resolved)) -> Option<Resolved> {
+    fn takes_room(&self) -> bool {
+        W::TAKES_ROOM
+    }
+
+    fn resolve(&self, error: TaskError, running: bool, ending: &dyn Ending) -> Option<Resolved> {
         let mut stage = lock(&self.stage);
         let (was, work, waker, facts) = match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Queued { work, waker, since, attempts } => {
@@ -271,10 +296,11 @@ impl<W: Work> AnyTask for TaskCell<W> {
                 return None;
             }
         };
-        count(was);
+        ending.count(was);
         *stage = Stage::Done { result: Err(Box::new(error)), facts };
         drop(stage);
         discard(work);
+        ending.told(was);
         if let Some(waker) = waker {
             wake(waker);
         }

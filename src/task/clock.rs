@@ -29,6 +29,11 @@ impl Stamp {
         Self(word)
     }
 
+    /// Tells whether so many nanoseconds have passed since `earlier`.
+    pub(crate) fn is_past(self, earlier: Self, nanos: u64) -> bool {
+        self.0.saturating_sub(earlier.0) > nanos
+    }
+
     pub(crate) fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0) as f32)
     }

@@ -214,6 +214,11 @@ impl<R> TaskHandle<R> {
         poll
     }
 
+    /// Ends what the owner does for a handle that waits. The next poll begins it anew.
+    pub(crate) fn stop_waiting(&mut self) {
+        self.waiting = None;
+    }
+
     pub(crate) fn has_failed(&self) -> bool {
         self.task.has_failed()
     }

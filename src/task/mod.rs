@@ -11,11 +11,11 @@ mod options;
 mod report;
 mod work;
 
-pub(crate) use cell::{AnyTask, Left, Outcome, Resolved, TaskCell};
+pub(crate) use cell::{AnyTask, Ending, Left, Outcome, Resolved, TaskCell};
 pub use handle::{AbortHandle, TaskHandle};
 pub use options::TaskOptions;
 pub use report::TaskReport;
-pub(crate) use work::{Blocking, Hello, Kind, Optioned, Suspended, Work};
+pub(crate) use work::{Blocking, Hello, Kind, Optioned, Own, Suspended, Work};
 
 use self::clock::Stamp;
 use crate::policy::CancellationPolicy;
@@ -91,6 +91,12 @@ pub(crate) trait Host {
 
     /// The task was withdrawn before it could begin.
     fn withdrawn(&self);
+
+    /// Does anybody listen to `told`?
+    fn is_heard(&self) -> bool;
+
+    /// The task's code has ended, and everybody who waits for it is woken next.
+    fn told(&self, task: &dyn AnyTask, left: Left, why: Option<String>);
 
     /// The task's code has ended. Called with the task's lock held, before anyone can see the result: count, nothing else.
     fn left(&self, task: &dyn AnyTask, left: Left, at: Stamp);

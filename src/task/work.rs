@@ -19,6 +19,7 @@ pub(crate) trait Work: Send + 'static {
     type Future: Future<Output = Self::Output> + Send + 'static;
     const KIND: Kind;
     const IS_COUNTED: bool = true;
+    const TAKES_ROOM: bool = true;
 
     fn options(&self) -> Option<&Arc<TaskOptions>> {
         None
@@ -64,6 +65,21 @@ impl Work for Hello {
 
     fn start(self) -> Started<(), Never<()>> {
         Started::Ended(())
+    }
+}
+
+/// Work for one worker alone, which goes past the queue and its bound.
+pub(crate) struct Own<W>(pub(crate) W);
+
+impl<W: Work> Work for Own<W> {
+    type Output = W::Output;
+    type Future = W::Future;
+    const KIND: Kind = W::KIND;
+    const IS_COUNTED: bool = W::IS_COUNTED;
+    const TAKES_ROOM: bool = false;
+
+    fn start(self) -> Started<W::Output, W::Future> {
+        self.0.start()
     }
 }
 

@@ -8,12 +8,16 @@ use std::{
 
 use super::Pool;
 use crate::{
-    backend::{events::EventKind, queue::Entry, seat::Seat},
+    backend::{
+        events::EventKind,
+        queue::Entry,
+        seat::{self, Seat},
+    },
     error::TaskError,
     policy::CancellationPolicy,
     sys::lock::lock,
     task::{
-        Resolved,
+        Ending, Resolved,
         catch::{discard, wake},
     },
 };
@@ -26,28 +30,13 @@ impl Pool {
         error: TaskError,
         running: bool,
     ) -> Option<Resolved> {
-        let cancelled = error.is_cancelled();
-        let text = if self.speaker.is_heard() && !cancelled { error.to_string() } else { String::new() };
-        let is_counted = task.is_counted();
-        let was = task.resolve(error, running, &mut |was| {
-            if !is_counted {
-                return;
-            }
-            if was == Resolved::Queued {
-                self.withdrawn.fetch_add(1, Ordering::SeqCst);
-            }
-            let count = if cancelled { &self.cancelled } else { &self.failed };
-            count.fetch_add(1, Ordering::SeqCst);
-        })?;
-        if was == Resolved::Queued {
-            self.queue.left_over();
-            self.room.leave();
-        }
-        self.speaker.tell(|| match cancelled {
-            true => EventKind::TaskCancelled { task: task.id() },
-            false => EventKind::TaskFailed { task: task.id(), error: text },
-        });
-        Some(was)
+        let ending = FromOutside {
+            pool: self,
+            task,
+            is_cancelled: error.is_cancelled(),
+            why: if self.speaker.is_heard() { error.to_string() } else { String::new() },
+        };
+        task.resolve(error, running, &ending)
     }
 
     /// Stops a task that runs, as far as that is possible, and sees to it that it ends with `reason`.
@@ -99,12 +88,15 @@ impl Pool {
 
     fn close(self: &Arc<Self>, policy: CancellationPolicy) {
         self.closing.store(true, Ordering::SeqCst);
+        // A worker that has taken a task and not begun it is seen here, or sees the mark; the lock of its seat's slot orders the
+        // two.
         if policy.contains(CancellationPolicy::PENDING) {
+            self.cancels_pending.store(true, Ordering::SeqCst);
             self.fail_waiting(&TaskError::Cancelled);
         }
-        if policy.contains(CancellationPolicy::RUNNING) {
+        if !policy.is_empty() {
             for task in self.lanes.seats().iter().filter_map(|seat| seat.current_task()) {
-                self.stop(&task, TaskError::Cancelled);
+                self.cancel(&task, policy);
             }
         }
         if self.queue.is_closed() {
@@ -139,7 +131,7 @@ impl Pool {
     }
 
     pub(super) fn fail_own(&self, seat: &Seat, reason: &TaskError) {
-        while let Some(task) = seat.pop_own() {
+        while let Some(task) = self.pop_own(seat) {
             self.resolve(&task, reason.clone(), false);
         }
     }
@@ -155,12 +147,20 @@ impl Pool {
     }
 
     fn is_gone(&self) -> bool {
-        let idle = self.lanes.is_idle() && (self.runs_in_polls() || self.queue.is_empty());
-        self.is_closing() && idle && !self.lanes.seats().iter().any(|seat| seat.is_taken())
+        if !self.is_closing() || self.runs_in_polls() {
+            // Who polls runs tasks, and nobody else does.
+            return self.is_closing();
+        }
+        let idle = !self.lanes.is_arriving() && self.queue.is_empty() && !self.lanes.has_own_work();
+        idle && self.lanes.seats().iter().all(|seat| !seat.is_taken() || seat.awaits_end())
     }
 
-    /// Waits until every worker has gone after `shut_down`.
+    /// Waits until every worker has gone after `shut_down`, but for those whose tasks wait for just that.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(seat) = seat::current().filter(|seat| seat.is_of(self)) {
+            seat.await_end();
+            self.check_gone();
+        }
         if self.is_gone() {
             return Poll::Ready(());
         }
@@ -189,6 +189,43 @@ impl Drop for Pool {
         }
         for seat in self.lanes.seats() {
             self.fail_own(&seat, &TaskError::Shutdown);
+        }
+    }
+}
+
+/// Counts and tells the end of a task that does not end by itself.
+struct FromOutside<'a> {
+    pool: &'a Pool,
+    task: &'a Entry,
+    is_cancelled: bool,
+    why: String,
+}
+
+impl Ending for FromOutside<'_> {
+    fn count(&self, was: Resolved) {
+        if !self.task.is_counted() {
+            return;
+        }
+        if was == Resolved::Queued {
+            self.pool.withdrawn.fetch_add(1, Ordering::SeqCst);
+        }
+        let count = if self.is_cancelled { &self.pool.cancelled } else { &self.pool.failed };
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn told(&self, was: Resolved) {
+        if was == Resolved::Queued {
+            self.pool.queue.left_over();
+            if self.task.takes_room() {
+                self.pool.room.leave();
+            }
+        }
+        if self.task.is_counted() {
+            let task = self.task.id();
+            self.pool.speaker.tell(|| match self.is_cancelled {
+                true => EventKind::TaskCancelled { task },
+                false => EventKind::TaskFailed { task, error: self.why.clone() },
+            });
         }
     }
 }

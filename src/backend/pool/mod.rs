@@ -11,23 +11,24 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
+    time::Instant,
 };
 
 use super::{
     Backend, Capabilities, PoolContext, Settings, Stats, WorkerInfo, Workers,
     deadline::Watch,
     events::{EventKind, Events, Speaker},
-    lane::{Arrival, Lane, Single},
+    lane::{Arrival, Lane, Single, Summons},
     lanes::{Call, Lanes, Released},
     queue::{Entry, Queue},
-    room::Room,
+    room::{Entering, Room},
     seat::{self, Counts, Seat},
 };
 use crate::{
     error::{TaskError, WorkerLost},
     runtime::Port,
     sys::lock::lock,
-    task::{Kind, Left, TaskId, TaskOptions, TaskState},
+    task::{AnyTask, Kind, TaskId, TaskOptions, TaskState},
 };
 
 mod end;
@@ -59,6 +60,7 @@ pub(crate) struct Pool {
 
     /// Nobody outside holds the pool, or it was shut down: workers go when there is nothing left to do.
     closing: AtomicBool,
+    cancels_pending: AtomicBool,
     waiting_for_end: Mutex<Vec<Waker>>,
     /// The front that the executor's clones share, for tasks that ask for it.
     home: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
@@ -86,6 +88,7 @@ impl Pool {
             failed: AtomicU64::new(0),
             next_worker: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            cancels_pending: AtomicBool::new(false),
             waiting_for_end: Mutex::default(),
             home: Mutex::default(),
             backend,
@@ -187,7 +190,7 @@ impl Pool {
 
     /// Gives each of the pool's workers one task of its own. What cannot be given ends with the reason.
     pub(crate) fn push_to_all(self: &Arc<Self>, tasks: Vec<Entry>) {
-        let refuse = |task: &Entry, reason| task.resolve(reason, false, &mut |_| ());
+        let refuse = |task: &Entry, reason| task.resolve(reason, false, &());
         if let Err(reason) = self.start() {
             for task in &tasks {
                 refuse(task, reason.clone());
@@ -203,6 +206,7 @@ impl Pool {
             if task.is_counted() {
                 self.speaker.tell(|| EventKind::TaskQueued { task: task.id(), name: None, priority: 0 });
             }
+            self.lanes.own_work_came();
             seat.push_own(task);
         }
         for sleeper in self.lanes.all_sleepers() {
@@ -254,7 +258,7 @@ impl Pool {
         match self.lanes.call() {
             Call::Nobody => {}
             Call::Wake(seat) => seat.wake(),
-            Call::Summon => self.summon(true),
+            Call::Summon => self.summon(Summons::Announced),
         }
     }
 
@@ -262,28 +266,49 @@ impl Pool {
         if self.has_tasks() {
             self.call();
         }
+        self.call_for_own_work();
     }
 
+    /// A worker waits for tasks of the pool. Who is on the way already may be stuck behind it, so another is asked for.
+    pub(in crate::backend) fn call_stand_in(self: &Arc<Self>, blocked: bool) {
+        if self.has_tasks() && self.lanes.has_place() {
+            self.summon(Summons::StandIn { blocked });
+        }
+        self.call_for_own_work();
+    }
+
+    /// Work that only one worker may do is no use to those that are there.
     fn call_for_own_work(self: &Arc<Self>) {
-        let waiting = |seat: &Arc<Seat>| seat.has_own_work() && !seat.is_taken();
-        for _ in self.lanes.seats().into_iter().filter(waiting) {
-            self.summon(false);
+        if !self.lanes.has_own_work() || self.runs_in_polls() {
+            return;
+        }
+        for seat in self.lanes.seats().into_iter().filter(|seat| seat.has_own_work()) {
+            if seat.is_waiting() {
+                // It will not come to it itself, and what it waits for may be just this.
+                while let Some(task) = seat.pop_own() {
+                    self.lanes.own_work_went();
+                    self.queue.put_back(task, i32::MAX);
+                }
+                self.summon(Summons::StandIn { blocked: true });
+            } else if !seat.is_taken() {
+                self.summon(Summons::Own);
+            }
         }
     }
 
-    fn summon(self: &Arc<Self>, announced: bool) {
-        let arrival = Arrival::new(Arc::clone(self), announced);
+    fn summon(self: &Arc<Self>, summons: Summons) {
+        let arrival = Arrival::new(Arc::clone(self), summons);
         if let Some(workers) = self.started() {
             workers.wanted(arrival);
         }
     }
 
     /// The backend did not bring the worker that it was asked for.
-    pub(in crate::backend) fn refused(self: &Arc<Self>, announced: bool) {
-        if announced {
+    pub(in crate::backend) fn refused(self: &Arc<Self>, summons: Summons) {
+        if summons == Summons::Announced {
             self.lanes.arrived();
         }
-        if self.lanes.claimed() == 0 {
+        if self.lanes.all_wait() {
             self.fail_waiting(&TaskError::Shutdown);
         } else {
             // The others make do. What only the missing worker could do, nobody will.
@@ -316,9 +341,6 @@ impl Pool {
         }
         self.lanes.leave(seat, extra);
         self.call_if_work();
-        if seat.has_own_work() && !self.runs_in_polls() {
-            self.call_for_own_work();
-        }
         self.check_gone();
     }
 
@@ -354,6 +376,11 @@ impl Pool {
         self.closing.load(Ordering::SeqCst)
     }
 
+    /// A policy was applied that lets nothing begin any more.
+    pub(in crate::backend) fn cancels_pending(&self) -> bool {
+        self.cancels_pending.load(Ordering::SeqCst)
+    }
+
     pub(in crate::backend) fn block_on(&self, future: Pin<&mut (dyn Future<Output = ()> + Send)>) {
         self.port.block_on(future);
     }
@@ -362,14 +389,18 @@ impl Pool {
     pub(in crate::backend) fn begun(
         self: &Arc<Self>,
         seat: &Seat,
-        task: TaskId,
+        task: &dyn AnyTask,
         options: Option<&TaskOptions>,
     ) {
-        self.speaker.tell(|| EventKind::TaskStarted { task, worker: seat.index() });
-        self.room.leave();
+        if task.takes_room() {
+            self.room.leave();
+        }
+        if !task.is_counted() {
+            return;
+        }
+        self.speaker.tell(|| EventKind::TaskStarted { task: task.id(), worker: seat.index() });
         let timeout = options.and_then(|options| options.timeout).or(self.settings.task_timeout);
-        if let Some((at, after)) =
-            timeout.and_then(|after| Some((std::time::Instant::now().checked_add(after)?, after)))
+        if let Some((at, after)) = timeout.and_then(|after| Some((Instant::now().checked_add(after)?, after)))
         {
             seat.set_deadline(at, after);
             self.watch.set(at);
@@ -378,27 +409,6 @@ impl Pool {
 
     pub(in crate::backend) fn found_withdrawn(&self) {
         self.queue.left_over_taken();
-    }
-
-    /// A task's code has ended; tells the listeners.
-    pub(in crate::backend) fn ended(&self, seat: &Seat, task: Entry) {
-        if self.speaker.is_heard() && task.is_counted() {
-            self.tell_end(seat, &task);
-        }
-        // Its seat keeps a share, so this drops nothing of the user's.
-        drop(task);
-    }
-
-    #[cold]
-    fn tell_end(&self, seat: &Seat, task: &Entry) {
-        let worker = seat.index();
-        match seat.last_left() {
-            Left::Completed => self.speaker.tell(|| EventKind::TaskFinished { task: task.id(), worker }),
-            Left::Failed => self
-                .speaker
-                .tell(|| EventKind::TaskFailed { task: task.id(), error: "the task panicked".to_owned() }),
-            Left::TooLate => {}
-        }
     }
 
     /// A task says how far it is.
@@ -456,6 +466,23 @@ impl Pool {
                 task: seat.current_id(),
             })
             .collect()
+    }
+
+    /// Takes a task that waits for the worker at `seat`.
+    pub(in crate::backend) fn pop_own(&self, seat: &Seat) -> Option<Entry> {
+        let task = seat.pop_own()?;
+        self.lanes.own_work_went();
+        Some(task)
+    }
+
+    /// Waits for a place in the queue. A task that waits for one in its own pool gives its place as a worker away meanwhile.
+    pub(crate) fn enter(self: &Arc<Self>) -> Entering {
+        let at = seat::current().filter(|seat| seat.is_of(self));
+        let on_wait = at.map(|seat| {
+            let pool = Arc::clone(self);
+            Box::new(move || Box::new(Released::new(&pool, seat)) as Box<dyn Send + Sync>) as _
+        });
+        Entering::new(Arc::clone(&self.room), on_wait)
     }
 
     /// Gives the place of the worker at `seat` to another for as long as the result lives.
