@@ -88,8 +88,8 @@ impl Arrival {
         match seat {
             Some(seat) => Some(Lane::new(pool, seat, false)),
             None => {
-                // Others may have relied on us.
-                pool.call_if_work();
+                // Others may have relied on the mark.
+                pool.call_if_tasks();
                 pool.check_gone();
                 None
             }
@@ -258,10 +258,8 @@ impl Lane {
         if by_itself {
             return false;
         }
-        // Taken out by someone who wakes us this moment, if that has not happened yet.
-        while !self.seat.take_woken() {
-            std::hint::spin_loop();
-        }
+        // Someone took it out to wake it, and said so.
+        self.seat.take_woken();
         self.woken();
         true
     }

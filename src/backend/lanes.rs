@@ -83,7 +83,14 @@ impl Lanes {
 
     /// Should the worker at this seat go? When there are too many, and when it keeps one from coming that has work of its own.
     pub(super) fn is_one_too_many(&self, seat: &Seat) -> bool {
-        self.claimed() > self.limit() || (seat.index() >= self.max() && self.has_own_work())
+        self.claimed() > self.limit()
+            || (seat.index() >= self.max() && self.has_own_work() && self.wants_lower_seat())
+    }
+
+    /// Is there work for a worker that has not come?
+    fn wants_lower_seat(&self) -> bool {
+        let seats = lock(&self.seats);
+        seats.iter().take(self.max()).any(|seat| !seat.is_taken() && seat.has_own_work())
     }
 
     pub(super) fn has_own_work(&self) -> bool {
@@ -149,6 +156,7 @@ impl Lanes {
     fn pop_sleeper(&self) -> Option<Arc<Seat>> {
         let mut sleepers = lock(&self.sleepers);
         let seat = sleepers.pop();
+        seat.iter().for_each(|seat| seat.set_woken());
         self.asleep.store(sleepers.len(), Ordering::SeqCst);
         seat
     }
@@ -156,6 +164,7 @@ impl Lanes {
     pub(super) fn all_sleepers(&self) -> Vec<Arc<Seat>> {
         let mut sleepers = lock(&self.sleepers);
         self.asleep.store(0, Ordering::SeqCst);
+        sleepers.iter().for_each(|seat| seat.set_woken());
         std::mem::take(&mut *sleepers)
     }
 

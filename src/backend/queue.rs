@@ -174,6 +174,7 @@ impl Queue {
                 *queue = live;
                 swept.push(dead);
             }
+            ready.ranked.retain(|_, queue| !queue.is_empty());
             self.leftovers.store(0, Ordering::Relaxed);
         }
         drop(ready);

@@ -136,7 +136,8 @@ pub(crate) fn with_current<T>(f: impl FnOnce(Option<&Seat>) -> T) -> T {
 
 /// Puts this thread at `seat` until the guard is dropped.
 pub(super) fn sit(seat: Arc<Seat>) -> Sitting {
-    Sitting(CURRENT.with(|current| current.borrow_mut().replace(seat)))
+    // A thread that is being torn down still runs tasks, which then do not know where.
+    Sitting(CURRENT.try_with(|current| current.borrow_mut().replace(seat)).ok().flatten())
 }
 
 pub(super) struct Sitting(Option<Arc<Seat>>);
@@ -396,8 +397,12 @@ impl Seat {
         drop(old);
     }
 
-    pub(super) fn wake(&self) {
+    /// Called under the lock of the sleepers by who takes it out of them, and followed by `wake`.
+    pub(super) fn set_woken(&self) {
         self.woken.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn wake(&self) {
         let waker = lock(&self.sleeper).take();
         if let Some(waker) = waker {
             wake(waker);

@@ -14,7 +14,8 @@ use crate::{
 impl Executor {
     /// Runs `f(arg)` once in each of the pool's `max_workers` workers, starting those that are not there, and gives their
     /// results in the order of [`worker::index`](crate::worker::index). The argument is encoded once and decoded in each
-    /// worker. Busy workers come to it when they have finished what they do.
+    /// worker. Busy workers come to it when they have finished what they do; for a worker that waits for tasks of this pool,
+    /// another does it.
     ///
     /// # Cancel safety
     /// The tasks are submitted by the call itself and go on when the future is dropped.

@@ -1,6 +1,6 @@
 //! Wakes at given times, under any runtime and under none. One thread for the process, started with the first sleeper and gone
 //! soon after the last. (Runtimes have timers of their own, but not every one has them switched on, and a pool's deadlines must
-//! hold also when nobody drives its runtime.)
+//! hold also when nobody drives its runtime.) Wakers run on that thread and must not block, as with any timer.
 
 use std::{
     collections::BTreeMap,

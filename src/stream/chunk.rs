@@ -3,10 +3,13 @@
 
 use std::{
     future::Future,
+    mem,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -91,9 +94,9 @@ where
             while let Some(input) = inputs.next() {
                 results.push(if is_stopped() { Err(Box::new(TaskError::Cancelled)) } else { Ok(f(input)) });
                 let look = inputs.len() < PER_LOOK || results.len().is_multiple_of(PER_LOOK);
-                if look && control.may_cut && inputs.len() > 0 && start.elapsed() > LONG {
-                    let pool = inside::executor().filter(|pool| !is_stopped() && pool.pool().admit().is_ok());
-                    rest = pool.map(|pool| submit(&pool, f, inputs.by_ref().collect(), control));
+                if look && control.may_cut && inputs.len() > 0 && start.elapsed() > LONG && !is_stopped() {
+                    rest = pool_for_rest(control)
+                        .map(|pool| submit(&pool, f, inputs.by_ref().collect(), control));
                 }
             }
         });
@@ -117,21 +120,76 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: Send + 'static,
 {
+    submit_rest(pool, f, None, inputs.into_iter(), control)
+}
+
+/// One input's future.
+type Begun<R> = Pin<Box<dyn Future<Output = Result<R, Box<TaskError>>> + Send>>;
+
+fn submit_rest<F, A, Fut>(
+    pool: &Executor,
+    f: F,
+    begun: Option<Begun<Fut::Output>>,
+    inputs: std::vec::IntoIter<A>,
+    control: &Control,
+) -> TaskHandle<Done<Fut::Output>>
+where
+    F: Fn(A) -> Fut + Copy + Send + Sync + 'static,
+    A: Send + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Send + 'static,
+{
     let on_drop = control.on_drop;
     let control = control.clone();
-    let work = Suspended(move || async move {
-        let start = Instant::now();
-        let mut results = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            if control.is_gone() {
-                results.push(Err(Box::new(TaskError::Cancelled)));
-                continue;
-            }
-            results.push(catch_async(f, input).await);
+    pool.launch_admitted(Suspended(move || run_async(f, begun, inputs, control)), 0).cancel_on_drop(on_drop)
+}
+
+/// An input that waits does not hold up others: those before it come back, and it goes on as a task of its own, with those after
+/// it in another.
+async fn run_async<F, A, Fut>(
+    f: F,
+    mut begun: Option<Begun<Fut::Output>>,
+    mut inputs: std::vec::IntoIter<A>,
+    control: Control,
+) -> Done<Fut::Output>
+where
+    F: Fn(A) -> Fut + Copy + Send + Sync + 'static,
+    A: Send + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: Send + 'static,
+{
+    let start = Instant::now();
+    let mut results = Vec::with_capacity(inputs.len());
+    let mut rest = None;
+    loop {
+        let next = || inputs.next().map(|input| Box::pin(catch_async(f, input)) as Begun<Fut::Output>);
+        let Some(mut future) = begun.take().or_else(next) else { break };
+        if control.is_gone() {
+            results.push(Err(Box::new(TaskError::Cancelled)));
+            continue;
         }
-        Done { results, took: start.elapsed(), rest: None }
-    });
-    pool.launch_admitted(work, 0).cancel_on_drop(on_drop)
+        if let Poll::Ready(result) = futures::poll!(&mut future) {
+            results.push(result);
+            continue;
+        }
+        let alone = results.is_empty() && inputs.len() == 0;
+        let pool = if alone { None } else { pool_for_rest(&control) };
+        if let Some(pool) = pool {
+            let inputs = mem::take(&mut inputs);
+            if !results.is_empty() {
+                rest = Some(submit_rest(&pool, f, Some(future), inputs, &control));
+                break;
+            }
+            rest = Some(submit_rest(&pool, f, None, inputs, &control));
+        }
+        results.push(future.await);
+    }
+    Done { results, took: start.elapsed(), rest }
+}
+
+/// The pool to give the rest of a chunk to, with a place for it in the queue.
+fn pool_for_rest(control: &Control) -> Option<Executor> {
+    inside::executor().filter(|pool| control.may_cut && pool.pool().admit().is_ok())
 }
 
 async fn catch_async<F, A, Fut>(f: F, input: A) -> Result<Fut::Output, Box<TaskError>>

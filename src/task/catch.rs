@@ -44,7 +44,8 @@ pub(crate) fn install_hook() {
                     location: info.location().map(ToString::to_string),
                     backtrace: wants_backtrace().then(|| Backtrace::force_capture().to_string()),
                 };
-                SEEN.with(|slot| *slot.borrow_mut() = Some(seen));
+                // Without a place to put it, on a thread that is being torn down, the panic is without them.
+                let _ = SEEN.try_with(|slot| *slot.borrow_mut() = Some(seen));
             }
             previous(info);
         }));
@@ -100,7 +101,7 @@ fn describe(payload: Box<dyn Any + Send>) -> PanicInfo {
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a value that is not a string".to_owned());
     discard(payload);
-    let seen = SEEN.with(|slot| slot.borrow_mut().take());
+    let seen = SEEN.try_with(|slot| slot.borrow_mut().take()).ok().flatten();
     let (location, backtrace) = seen.map_or((None, None), |seen| (seen.location, seen.backtrace));
     PanicInfo::new(message, location, backtrace)
 }

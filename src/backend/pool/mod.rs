@@ -262,10 +262,15 @@ impl Pool {
         }
     }
 
-    pub(in crate::backend) fn call_if_work(self: &Arc<Self>) {
+    pub(in crate::backend) fn call_if_tasks(self: &Arc<Self>) {
         if self.has_tasks() {
             self.call();
         }
+    }
+
+    /// Called whenever a place became free.
+    pub(in crate::backend) fn call_if_work(self: &Arc<Self>) {
+        self.call_if_tasks();
         self.call_for_own_work();
     }
 
@@ -282,17 +287,21 @@ impl Pool {
         if !self.lanes.has_own_work() || self.runs_in_polls() {
             return;
         }
+        let mut was_moved = false;
         for seat in self.lanes.seats().into_iter().filter(|seat| seat.has_own_work()) {
             if seat.is_waiting() {
                 // It will not come to it itself, and what it waits for may be just this.
-                while let Some(task) = seat.pop_own() {
-                    self.lanes.own_work_went();
+                while let Some(task) = self.pop_own(&seat) {
                     self.queue.put_back(task, i32::MAX);
+                    was_moved = true;
                 }
-                self.summon(Summons::StandIn { blocked: true });
-            } else if !seat.is_taken() {
+            } else if !seat.is_taken() && self.lanes.has_place() {
+                // Who comes and finds no place calls nobody: it is called again when there is one.
                 self.summon(Summons::Own);
             }
+        }
+        if was_moved && self.lanes.has_place() {
+            self.summon(Summons::StandIn { blocked: true });
         }
     }
 
