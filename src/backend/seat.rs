@@ -22,7 +22,7 @@ use crate::{
     error::TaskError,
     sys::lock::lock,
     task::{
-        AnyTask, Host, Kind, Left, TaskId, TaskOptions,
+        AnyTask, Host, Left, TaskId, TaskOptions,
         catch::{discard, wake},
         clock::Stamp,
     },
@@ -281,28 +281,22 @@ impl Seat {
         self.stop_asked.load(Ordering::Relaxed)
     }
 
-    /// Asks what runs here to stop, if it is `task`. Gives the error back when nothing here will resolve the task with it: it
-    /// is blocking, and the caller does that.
-    pub(super) fn stop(&self, task: &Entry, reason: TaskError) -> Option<TaskError> {
-        let (back, wakers) = {
+    /// Asks what runs here to stop, if it is `task`. A future is dropped for the reason given, and its task ends with it.
+    pub(super) fn ask_to_stop(&self, task: &Entry, reason: Option<TaskError>) {
+        let wakers = {
             let mut slot = lock(&self.slot);
             if !slot.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, task)) {
-                return None;
+                return;
             }
             self.stop_asked.store(true, Ordering::Relaxed);
             let mut wakers = mem::take(&mut slot.watchers);
-            let back = match task.kind() {
-                Kind::Blocking => Some(reason),
-                Kind::Future => {
-                    slot.stop.get_or_insert(reason);
-                    wakers.extend(slot.runner.take());
-                    None
-                }
-            };
-            (back, wakers)
+            if let Some(reason) = reason {
+                slot.stop.get_or_insert(reason);
+                wakers.extend(slot.runner.take());
+            }
+            wakers
         };
         wakers.into_iter().for_each(wake);
-        back
     }
 
     /// Why the future that runs here is to be dropped, if it is; else `cx` is woken when it comes to that.

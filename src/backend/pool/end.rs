@@ -17,7 +17,7 @@ use crate::{
     policy::CancellationPolicy,
     sys::lock::lock,
     task::{
-        Ending, Resolved,
+        Ending, Kind, Resolved,
         catch::{discard, wake},
     },
 };
@@ -44,8 +44,14 @@ impl Pool {
         let Some(seat) = task.worker().and_then(|index| self.lanes.seat(index)) else {
             return;
         };
-        if let Some(reason) = seat.stop(task, reason) {
-            self.resolve(task, reason, true);
+        match task.kind() {
+            Kind::Future => seat.ask_to_stop(task, Some(reason)),
+            // In this order: code that sees its token and returns can be sure that nobody takes its value.
+            Kind::Blocking => {
+                if self.resolve(task, reason, true).is_some() {
+                    seat.ask_to_stop(task, None);
+                }
+            }
         }
     }
 
