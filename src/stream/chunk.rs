@@ -35,8 +35,8 @@ pub(super) struct Done<R> {
     /// One for each input that was worked on, in order. The errors are boxed: they are rare, and large.
     pub(super) results: Vec<Result<R, Box<TaskError>>>,
     pub(super) took: Duration,
-    /// The inputs after those.
-    pub(super) rest: Option<TaskHandle<Done<R>>>,
+    /// The inputs after those, as chunks of so many.
+    pub(super) rest: Vec<(usize, TaskHandle<Done<R>>)>,
 }
 
 /// What a stream and its chunks share.
@@ -87,7 +87,7 @@ where
     let is_stopped = || control.is_gone() || seat.as_ref().is_some_and(|seat| seat.is_stop_asked());
     let mut results = Vec::with_capacity(inputs.len());
     let mut inputs = inputs.into_iter();
-    let mut rest = None;
+    let mut rest = Vec::new();
     while inputs.len() > 0 {
         // One guard around many inputs: a panic costs the one that it came from.
         let caught = catch(|| {
@@ -95,8 +95,10 @@ where
                 results.push(if is_stopped() { Err(Box::new(TaskError::Cancelled)) } else { Ok(f(input)) });
                 let look = inputs.len() < PER_LOOK || results.len().is_multiple_of(PER_LOOK);
                 if look && control.may_cut && inputs.len() > 0 && start.elapsed() > LONG && !is_stopped() {
-                    rest = pool_for_rest(control)
-                        .map(|pool| submit(&pool, f, inputs.by_ref().collect(), control));
+                    rest.extend(pool_for_rest(control, 1).map(|pool| {
+                        let inputs: Vec<A> = inputs.by_ref().collect();
+                        (inputs.len(), submit(&pool, f, inputs, control))
+                    }));
                 }
             }
         });
@@ -160,7 +162,7 @@ where
 {
     let start = Instant::now();
     let mut results = Vec::with_capacity(inputs.len());
-    let mut rest = None;
+    let mut rest = Vec::new();
     loop {
         let next = || inputs.next().map(|input| Box::pin(catch_async(f, input)) as Begun<Fut::Output>);
         let Some(mut future) = begun.take().or_else(next) else { break };
@@ -172,24 +174,34 @@ where
             results.push(result);
             continue;
         }
-        let alone = results.is_empty() && inputs.len() == 0;
-        let pool = if alone { None } else { pool_for_rest(&control) };
-        if let Some(pool) = pool {
-            let inputs = mem::take(&mut inputs);
-            if !results.is_empty() {
-                rest = Some(submit_rest(&pool, f, Some(future), inputs, &control));
-                break;
-            }
-            rest = Some(submit_rest(&pool, f, None, inputs, &control));
+        let others = mem::take(&mut inputs);
+        let is_alone = results.is_empty() && others.len() == 0;
+        let places = if is_alone { None } else { pool_for_rest(&control, 1 + usize::from(others.len() > 0)) };
+        let Some(pool) = places else {
+            inputs = others;
+            results.push(future.await);
+            continue;
+        };
+        let begun = Some(future);
+        rest.push((1, submit_rest(&pool, f, begun, Vec::new().into_iter(), &control)));
+        if others.len() > 0 {
+            rest.push((others.len(), submit_rest(&pool, f, None, others, &control)));
         }
-        results.push(future.await);
+        break;
     }
     Done { results, took: start.elapsed(), rest }
 }
 
-/// The pool to give the rest of a chunk to, with a place for it in the queue.
-fn pool_for_rest(control: &Control) -> Option<Executor> {
-    inside::executor().filter(|pool| control.may_cut && pool.pool().admit().is_ok())
+/// The pool to give the rest of a chunk to, with so many places for it in the queue.
+fn pool_for_rest(control: &Control, places: usize) -> Option<Executor> {
+    let executor = inside::executor().filter(|_| control.may_cut)?;
+    let pool = executor.pool();
+    let admitted = (0..places).take_while(|_| pool.admit().is_ok()).count();
+    if admitted < places {
+        (0..admitted).for_each(|_| pool.room().leave());
+        return None;
+    }
+    Some(executor)
 }
 
 async fn catch_async<F, A, Fut>(f: F, input: A) -> Result<Fut::Output, Box<TaskError>>

@@ -209,7 +209,7 @@ impl<R> Stream for MapCompleted<R> {
                 Poll::Ready(Some((first, len, report))) => {
                     let (back, rest) = this.feed.open(first, len, report);
                     this.current = back;
-                    this.chunks.extend(rest.map(|rest| OnItsWay(Some(rest))));
+                    this.chunks.extend(rest.into_iter().map(|chunk| OnItsWay(Some(chunk))));
                 }
                 Poll::Ready(None) => {
                     if this.feed.has_input() {

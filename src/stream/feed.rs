@@ -142,13 +142,18 @@ impl<R> Feed<R> {
         first: usize,
         len: usize,
         report: TaskReport<Done<R>>,
-    ) -> (Back<R>, Option<Chunk<R>>) {
+    ) -> (Back<R>, Vec<Chunk<R>>) {
         self.full_above = None;
         match report.result {
             Ok(Done { results, took, rest }) => {
                 self.pace.measured(results.len(), took);
-                let done = results.len();
-                let rest = rest.map(|handle| Chunk { first: first + done, len: len - done, handle });
+                let mut next = first + results.len();
+                let chunk = |(len, handle)| {
+                    let first = next;
+                    next += len;
+                    Chunk { first, len, handle }
+                };
+                let rest = rest.into_iter().map(chunk).collect();
                 (Back { first, results: results.into_iter() }, rest)
             }
             Err(error) => {
@@ -157,7 +162,7 @@ impl<R> Feed<R> {
                     self.source = None;
                 }
                 let results: Vec<_> = (0..len).map(|_| Err(Box::new(error.clone()))).collect();
-                (Back { first, results: results.into_iter() }, None)
+                (Back { first, results: results.into_iter() }, Vec::new())
             }
         }
     }

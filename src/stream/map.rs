@@ -197,8 +197,8 @@ impl<R> Stream for Map<R> {
                     this.chunks.pop_front();
                     let (back, rest) = this.feed.open(first, len, report);
                     this.current = back;
-                    if let Some(rest) = rest {
-                        this.chunks.push_front(rest);
+                    for chunk in rest.into_iter().rev() {
+                        this.chunks.push_front(chunk);
                     }
                 }
                 Poll::Pending => {
