@@ -25,9 +25,7 @@ impl Rayon {
 
     /// Makes a rayon pool of its own.
     pub fn with_threads(n: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
-        Ok(Self::new(Arc::new(
-            rayon::ThreadPoolBuilder::new().num_threads(n).build()?,
-        )))
+        Ok(Self::new(Arc::new(rayon::ThreadPoolBuilder::new().num_threads(n).build()?)))
     }
 }
 
@@ -37,19 +35,11 @@ impl Backend for Rayon {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            in_process: true,
-            futures: true,
-            nests: true,
-            ..Capabilities::default()
-        }
+        Capabilities { in_process: true, futures: true, nests: true, ..Capabilities::default() }
     }
 
     fn start(&self, context: PoolContext) -> Result<Box<dyn Workers>, TaskError> {
-        Ok(Box::new(RayonWorkers {
-            pool: Arc::clone(&self.pool),
-            context,
-        }))
+        Ok(Box::new(RayonWorkers { pool: Arc::clone(&self.pool), context }))
     }
 }
 
@@ -82,17 +72,13 @@ impl Workers for RayonWorkers {
 
 #[allow(dead_code, reason = "the tests include this file for the backend")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    backend::register("rayon", WorkerKind::Threads, || {
-        Rayon::with_threads(polypool::cpu_count())
-    })?;
+    backend::register("rayon", WorkerKind::Threads, || Rayon::with_threads(polypool::cpu_count()))?;
     let pool: Result<Executor, BuildError> = Executor::builder().backend("rayon").max_workers(2).build();
     let pool = pool?;
 
     let sum = futures::executor::block_on(async {
         use futures::TryStreamExt;
-        pool.map(|n: u64| n * n, 1..=1000)
-            .try_fold(0, |sum, n| async move { Ok(sum + n) })
-            .await
+        pool.map(|n: u64| n * n, 1..=1000).try_fold(0, |sum, n| async move { Ok(sum + n) }).await
     })?;
     println!("the squares up to 1000 sum to {sum}, on {pool:?}");
     assert_eq!(sum, 333_833_500);

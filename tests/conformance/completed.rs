@@ -58,11 +58,7 @@ pub async fn each_index_once(rig: Rig) {
 pub async fn chunks_and_windows(rig: Rig) {
     let pool = rig.pool(3);
     for (chunk, window) in [(1, 1), (1, 7), (3, 3), (3, 7), (7, 3), (100, 10), (1000, 1000)] {
-        is_complete(
-            pool.as_completed(double, 0..50).chunk_size(chunk).buffer(window),
-            50,
-        )
-        .await;
+        is_complete(pool.as_completed(double, 0..50).chunk_size(chunk).buffer(window), 50).await;
     }
 }
 
@@ -99,12 +95,7 @@ pub async fn stream_of_inputs_that_waits(rig: Rig) {
 }
 
 pub async fn panic_is_that_of_its_item_alone(rig: Rig) {
-    let results: Vec<_> = rig
-        .pool(2)
-        .as_completed(refuse_odd, 0..20)
-        .chunk_size(5)
-        .collect()
-        .await;
+    let results: Vec<_> = rig.pool(2).as_completed(refuse_odd, 0..20).chunk_size(5).collect().await;
     assert_eq!(results.len(), 20);
     for (index, result) in results {
         assert_eq!(result.is_ok(), index % 2 == 0);
@@ -113,28 +104,15 @@ pub async fn panic_is_that_of_its_item_alone(rig: Rig) {
 
 pub async fn input_that_panics(rig: Rig) {
     let inputs = (0..).inspect(|&n| assert!(n != 7, "no input {n}"));
-    let mut results: Vec<_> = rig
-        .pool(2)
-        .as_completed(double, inputs)
-        .chunk_size(3)
-        .collect()
-        .await;
+    let mut results: Vec<_> = rig.pool(2).as_completed(double, inputs).chunk_size(3).collect().await;
     let (index, last) = results.pop().unwrap();
     assert_is!((index, last), (7, Err(TaskError::Panicked(info))) if info.message == "no input 7");
-    assert!(
-        results.len() == 7 && results.iter().all(|(_, result)| result.is_ok()),
-        "{results:?}"
-    );
+    assert!(results.len() == 7 && results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
 }
 
 pub async fn fail_fast_ends_with_the_first_error(rig: Rig) {
     let inputs = (0..).map(|n| if n == 20 { 21 } else { 2 * n });
-    let results: Vec<_> = rig
-        .pool(2)
-        .as_completed(refuse_odd, inputs)
-        .fail_fast()
-        .collect()
-        .await;
+    let results: Vec<_> = rig.pool(2).as_completed(refuse_odd, inputs).fail_fast().collect().await;
     let (last, values) = results.split_last().unwrap();
     assert!(last.0 == 20 && last.1.is_err());
     assert!(values.iter().all(|(_, result)| result.is_ok()));
@@ -166,10 +144,7 @@ pub async fn out_of_time_names_the_lowest_unfinished(rig: Rig) {
 
 pub async fn limit_cancels_what_has_not_started(rig: Rig) {
     let (pool, gate) = (rig.pool(1), rig.gate());
-    let results = rig
-        .gated_completed(&pool, (0..4).map(move |n| (gate, n)))
-        .chunk_size(1)
-        .timeout(SHORT);
+    let results = rig.gated_completed(&pool, (0..4).map(move |n| (gate, n))).chunk_size(1).timeout(SHORT);
     assert_eq!(ends_out_of_time(results).await, 0);
     gate.open();
     pool.shutdown(false).await;
@@ -192,16 +167,11 @@ pub async fn fast_ones_first(rig: Rig) {
 
 pub async fn handles_each_once(rig: Rig) {
     let pool = rig.pool(2);
-    let results: Vec<_> = as_completed((0..100).map(|n| pool.submit(double, n)).collect::<Vec<_>>())
-        .collect()
-        .await;
+    let results: Vec<_> =
+        as_completed((0..100).map(|n| pool.submit(double, n)).collect::<Vec<_>>()).collect().await;
     let indices: BTreeSet<usize> = results.iter().map(|&(index, _)| index).collect();
     assert!(results.len() == 100 && indices.into_iter().eq(0..100));
-    assert!(
-        results
-            .into_iter()
-            .all(|(index, result)| result.unwrap() == 2 * index as u64)
-    );
+    assert!(results.into_iter().all(|(index, result)| result.unwrap() == 2 * index as u64));
 }
 
 pub async fn no_handles(_rig: Rig) {
@@ -237,10 +207,7 @@ pub async fn handles_of_several_pools(rig: Rig) {
     let tasks: Vec<_> = (0..40).map(|n| pools[n as usize % 2].submit(double, n)).collect();
     let results: Vec<_> = as_completed(tasks).collect().await;
     assert!(
-        results.len() == 40
-            && results
-                .into_iter()
-                .all(|(index, result)| result.unwrap() == 2 * index as u64)
+        results.len() == 40 && results.into_iter().all(|(index, result)| result.unwrap() == 2 * index as u64)
     );
 }
 
@@ -252,14 +219,7 @@ pub async fn handles_that_fail(rig: Rig) {
     busy.release().await;
     let mut results: Vec<_> = as_completed(tasks).collect().await;
     results.sort_by_key(|&(index, _)| index);
-    assert_is!(
-        &results[..],
-        [
-            (0, Ok(0)),
-            (1, Err(TaskError::Panicked(_))),
-            (2, Err(TaskError::Cancelled))
-        ]
-    );
+    assert_is!(&results[..], [(0, Ok(0)), (1, Err(TaskError::Panicked(_))), (2, Err(TaskError::Cancelled))]);
 }
 
 pub async fn fast_handles_first(rig: Rig) {
@@ -288,11 +248,7 @@ pub async fn pushed_handle_may_overtake(rig: Rig) {
 pub async fn dropping_detaches_the_handles(rig: Rig) {
     let (pool, journal) = (rig.pool(1), rig.gate());
     let busy = rig.occupy(&pool).await;
-    let mut results = as_completed(
-        (0..5)
-            .map(|n| pool.submit(mark, (journal, n)))
-            .collect::<Vec<_>>(),
-    );
+    let mut results = as_completed((0..5).map(|n| pool.submit(mark, (journal, n))).collect::<Vec<_>>());
     assert!(poll!(results.next()).is_pending());
     drop(results);
     busy.release().await;

@@ -29,18 +29,9 @@ struct Rough {
 
 impl Rough {
     fn treating(treat: impl Fn(Job<'_>) + Send + Sync + 'static) -> Rough {
-        let capabilities = Capabilities {
-            in_process: true,
-            futures: true,
-            nests: true,
-            ..Capabilities::default()
-        };
-        Rough {
-            capabilities,
-            fails_to_start: false,
-            refuses_workers: false,
-            treat: Arc::new(treat),
-        }
+        let capabilities =
+            Capabilities { in_process: true, futures: true, nests: true, ..Capabilities::default() };
+        Rough { capabilities, fails_to_start: false, refuses_workers: false, treat: Arc::new(treat) }
     }
 
     fn new() -> Rough {
@@ -106,20 +97,10 @@ fn test(name: &'static str, case: impl AsyncFnOnce()) {
 
 #[test]
 fn registered_name() {
-    let register = || {
-        backend::register(
-            "rough-1",
-            WorkerKind::Threads,
-            || Ok::<_, TaskError>(Rough::new()),
-        )
-    };
+    let register = || backend::register("rough-1", WorkerKind::Threads, || Ok::<_, TaskError>(Rough::new()));
     register().unwrap();
     assert_is!(register(), Err(BuildError::NameTaken(name)) if name == "rough-1");
-    let pool = Executor::builder()
-        .backend("rough-1")
-        .max_workers(2)
-        .build()
-        .unwrap();
+    let pool = Executor::builder().backend("rough-1").max_workers(2).build().unwrap();
     assert_eq!(pool.submit(double, 21).blocking_join().unwrap(), 42);
     assert_is!(
         Executor::builder().backend("rough-0").build(),
@@ -142,20 +123,14 @@ fn names_that_are_taken_or_none() {
 fn factory_that_fails() {
     backend::register("rough-2", WorkerKind::Threads, || Err::<Rough, _>("no licence")).unwrap();
     let error = Executor::builder().backend("rough-2").build().unwrap_err();
-    assert!(
-        error.to_string().contains("rough-2") && error.to_string().contains("no licence"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("rough-2") && error.to_string().contains("no licence"), "{error}");
     assert_is!(error, BuildError::Factory { .. });
 }
 
 #[test]
 fn factory_of_another_kind() {
     backend::register("rough-3", WorkerKind::Remote, || Ok::<_, TaskError>(Rough::new())).unwrap();
-    assert_is!(
-        Executor::builder().backend("rough-3").build(),
-        Err(BuildError::Unsupported(_))
-    );
+    assert_is!(Executor::builder().backend("rough-3").build(), Err(BuildError::Unsupported(_)));
 }
 
 #[test]
@@ -164,37 +139,19 @@ fn policy_that_the_backend_refuses() {
         builder(Rough::new()).on_drop(CancellationPolicy::ALL).build(),
         Err(BuildError::Unsupported(_))
     );
-    assert!(
-        builder(Rough::new())
-            .on_drop(CancellationPolicy::PENDING)
-            .build()
-            .is_ok()
-    );
+    assert!(builder(Rough::new()).on_drop(CancellationPolicy::PENDING).build().is_ok());
 }
 
 #[test]
 fn backend_that_does_not_start() {
     test("backend_that_does_not_start", async || {
-        let pool = builder(Rough {
-            fails_to_start: true,
-            ..Rough::new()
-        })
-        .build()
-        .unwrap();
+        let pool = builder(Rough { fails_to_start: true, ..Rough::new() }).build().unwrap();
         assert_is!(pool.submit(double, 1).await, Err(TaskError::Broken(_)));
         assert_is!(pool.spawn(async {}).await, Err(TaskError::Broken(_)));
         assert_is!(pool.try_submit(double, 1).map(drop), Err(refused) if matches!(refused.reason, TaskError::Broken(_)) && refused.arg == 1);
         assert_is!(pool.warm_up().await, Err(TaskError::Broken(_)));
-        assert!(
-            pool.run_on_all(double, 1)
-                .await
-                .into_iter()
-                .all(|result| result.is_err())
-        );
-        assert_is!(
-            pool.map(double, 0..).fail_fast().next().await,
-            Some(Err(TaskError::Broken(_)))
-        );
+        assert!(pool.run_on_all(double, 1).await.into_iter().all(|result| result.is_err()));
+        assert_is!(pool.map(double, 0..).fail_fast().next().await, Some(Err(TaskError::Broken(_))));
         pool.shutdown(false).await;
     });
 }
@@ -202,22 +159,12 @@ fn backend_that_does_not_start() {
 #[test]
 fn backend_that_brings_no_workers() {
     test("backend_that_brings_no_workers", async || {
-        let pool = builder(Rough {
-            refuses_workers: true,
-            ..Rough::new()
-        })
-        .build()
-        .unwrap();
+        let pool = builder(Rough { refuses_workers: true, ..Rough::new() }).build().unwrap();
         let tasks: Vec<_> = (0..10).map(|n| pool.submit(double, n)).collect();
         for result in join_all(tasks).await {
             assert_is!(result, Err(TaskError::Shutdown));
         }
-        assert!(
-            pool.run_on_all(double, 1)
-                .await
-                .into_iter()
-                .all(|result| result.is_err())
-        );
+        assert!(pool.run_on_all(double, 1).await.into_iter().all(|result| result.is_err()));
         assert!(pool.warm_up().await.is_err());
         pool.shutdown(false).await;
     });
@@ -229,10 +176,7 @@ fn worker_that_drops_its_jobs() {
         let pool = builder(Rough::treating(|job| drop(job))).build().unwrap();
         let report = pool.submit(double, 1).report().await;
         assert_is!(report.result, Err(TaskError::WorkerLost(_)));
-        let report = pool
-            .submit_with(TaskOptions::new().retries(2), double, 1)
-            .report()
-            .await;
+        let report = pool.submit_with(TaskOptions::new().retries(2), double, 1).report().await;
         assert_is!(report.result, Err(TaskError::WorkerLost(_)));
         assert_eq!(report.attempts, 3);
         assert!(
@@ -259,15 +203,8 @@ fn losing_every_other() -> Rough {
 #[test]
 fn lost_task_is_tried_again_where_that_was_asked_for() {
     test("lost_task_is_tried_again_where_that_was_asked_for", async || {
-        let pool = Executor::builder()
-            .backend(losing_every_other())
-            .max_workers(1)
-            .build()
-            .unwrap();
-        let report = pool
-            .submit_with(TaskOptions::new().retries(1), double, 21)
-            .report()
-            .await;
+        let pool = Executor::builder().backend(losing_every_other()).max_workers(1).build().unwrap();
+        let report = pool.submit_with(TaskOptions::new().retries(1), double, 21).report().await;
         assert_eq!((report.result.unwrap(), report.attempts), (42, 2));
         let lost = pool.submit(double, 21).await.unwrap_err();
         assert_is!(lost, TaskError::WorkerLost(lost) if lost.exit == Exit::Signal(9));
@@ -279,18 +216,10 @@ fn lost_task_is_tried_again_where_that_was_asked_for() {
 #[test]
 fn lost_tasks_of_a_pool_that_tries_again() {
     test("lost_tasks_of_a_pool_that_tries_again", async || {
-        let pool = Executor::builder()
-            .backend(losing_every_other())
-            .max_workers(1)
-            .retries(1)
-            .build()
-            .unwrap();
+        let pool =
+            Executor::builder().backend(losing_every_other()).max_workers(1).retries(1).build().unwrap();
         let results: Vec<_> = pool.map(double, 0..20).chunk_size(1).collect().await;
-        assert!(
-            (0..)
-                .zip(results)
-                .all(|(n, result)| result.is_ok_and(|value| value == 2 * n))
-        );
+        assert!((0..).zip(results).all(|(n, result)| result.is_ok_and(|value| value == 2 * n)));
     });
 }
 
@@ -307,11 +236,9 @@ fn own_panic_is_never_tried_again() {
 #[test]
 fn worker_that_fails_its_jobs() {
     test("worker_that_fails_its_jobs", async || {
-        let pool = builder(Rough::treating(|job| {
-            job.fail(TaskError::Broken("no disk".to_owned()))
-        }))
-        .build()
-        .unwrap();
+        let pool = builder(Rough::treating(|job| job.fail(TaskError::Broken("no disk".to_owned()))))
+            .build()
+            .unwrap();
         let tasks: Vec<_> = (0..10).map(|n| pool.submit(double, n)).collect();
         for result in join_all(tasks).await {
             assert_is!(result, Err(TaskError::Broken(reason)) if reason == "no disk");
@@ -323,9 +250,7 @@ fn worker_that_fails_its_jobs() {
 #[test]
 fn worker_that_panics() {
     test("worker_that_panics", async || {
-        let pool = builder(Rough::treating(|_job| panic!("a worker of no use")))
-            .build()
-            .unwrap();
+        let pool = builder(Rough::treating(|_job| panic!("a worker of no use"))).build().unwrap();
         assert!(pool.submit(double, 1).await.is_err());
         let tasks: Vec<_> = (0..10).map(|n| pool.submit(double, n)).collect();
         assert!(join_all(tasks).await.into_iter().all(|result| result.is_err()));
@@ -337,16 +262,8 @@ fn worker_that_panics() {
 fn backend_without_futures() {
     test("backend_without_futures", async || {
         let rough = Rough::new();
-        let capabilities = Capabilities {
-            futures: false,
-            ..rough.capabilities
-        };
-        let pool = builder(Rough {
-            capabilities,
-            ..rough
-        })
-        .build()
-        .unwrap();
+        let capabilities = Capabilities { futures: false, ..rough.capabilities };
+        let pool = builder(Rough { capabilities, ..rough }).build().unwrap();
         assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
         let error = pool.spawn(async { 1 }).await.unwrap_err();
         assert!(error.to_string().contains("rough"), "{error}");
@@ -359,20 +276,9 @@ fn backend_without_futures() {
 fn backend_outside_this_process() {
     test("backend_outside_this_process", async || {
         let rough = Rough::new();
-        let capabilities = Capabilities {
-            in_process: false,
-            ..rough.capabilities
-        };
-        let pool = builder(Rough {
-            capabilities,
-            ..rough
-        })
-        .build()
-        .unwrap();
+        let capabilities = Capabilities { in_process: false, ..rough.capabilities };
+        let pool = builder(Rough { capabilities, ..rough }).build().unwrap();
         assert_is!(pool.spawn(async { 1 }).await, Err(TaskError::Unsupported { .. }));
-        assert_is!(
-            pool.spawn_blocking(|| 1).await,
-            Err(TaskError::Unsupported { .. })
-        );
+        assert_is!(pool.spawn_blocking(|| 1).await, Err(TaskError::Unsupported { .. }));
     });
 }

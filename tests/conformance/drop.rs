@@ -30,12 +30,7 @@ pub async fn pool_that_was_never_used(rig: Rig) {
 }
 
 pub async fn one_clone_of_two_applies_nothing(rig: Rig) {
-    let pool = rig
-        .builder()
-        .max_workers(1)
-        .on_drop(CancellationPolicy::ALL)
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(1).on_drop(CancellationPolicy::ALL).build().unwrap();
     let busy = rig.occupy(&pool).await;
     let task = pool.submit(double, 21);
     drop(pool.clone());
@@ -54,12 +49,7 @@ pub async fn completed_stream_keeps_a_temporary_pool(rig: Rig) {
 }
 
 pub async fn stream_outlives_the_pool_half_way(rig: Rig) {
-    let pool = rig
-        .builder()
-        .max_workers(2)
-        .on_drop(CancellationPolicy::ALL)
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(2).on_drop(CancellationPolicy::ALL).build().unwrap();
     let mut results = pool.map(double, 0..100).buffer(4);
     assert_eq!(results.next().await.unwrap().unwrap(), 0);
     drop(pool);
@@ -89,12 +79,7 @@ pub async fn on_a_thread_without_a_runtime(rig: Rig) {
 }
 
 pub async fn never_blocks(rig: Rig) {
-    let pool = rig
-        .builder()
-        .max_workers(2)
-        .on_drop(CancellationPolicy::ALL)
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(2).on_drop(CancellationPolicy::ALL).build().unwrap();
     let busy = rig.occupy(&pool).await;
     // With the gate still closed, so that waiting for the workers would hang.
     drop(pool);
@@ -133,17 +118,9 @@ pub async fn inside_an_async_task_of_the_same_pool(rig: Rig) {
 }
 
 pub async fn executor_of_a_task_applies_nothing(rig: Rig) {
-    let pool = rig
-        .builder()
-        .max_workers(1)
-        .on_drop(CancellationPolicy::ALL)
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(1).on_drop(CancellationPolicy::ALL).build().unwrap();
     let busy = rig.occupy(&pool).await;
-    let dropper = pool.submit(
-        |()| drop(polypool::worker::executor().expect("inside a task")),
-        (),
-    );
+    let dropper = pool.submit(|()| drop(polypool::worker::executor().expect("inside a task")), ());
     let after = pool.submit(double, 21);
     busy.release().await;
     assert_is!(dropper.await, Ok(()));

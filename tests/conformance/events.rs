@@ -87,10 +87,7 @@ pub async fn task_cancelled_before_its_start(rig: Rig) {
     let task = pool.submit(double, 21);
     task.abort();
     busy.release().await;
-    assert_eq!(
-        stages(&told(pool, events).await, task.id()),
-        ["queued", "cancelled"]
-    );
+    assert_eq!(stages(&told(pool, events).await, task.id()), ["queued", "cancelled"]);
 }
 
 pub async fn task_refused_for_want_of_room(rig: Rig) {
@@ -161,10 +158,7 @@ pub async fn items_of_a_stream_end_as_they_began(rig: Rig) {
     let count = |is: fn(&EventKind) -> bool| told.iter().filter(|event| is(&event.kind)).count();
     let started = count(|kind| matches!(kind, EventKind::TaskStarted { .. }));
     assert!(started > 0);
-    assert_eq!(
-        started,
-        count(|kind| matches!(kind, EventKind::TaskFinished { .. }))
-    );
+    assert_eq!(started, count(|kind| matches!(kind, EventKind::TaskFinished { .. })));
     assert_eq!(count(|kind| matches!(kind, EventKind::TaskFailed { .. })), 0);
 }
 
@@ -177,10 +171,7 @@ pub async fn task_cancelled_while_running(rig: Rig) {
     task.abort();
     assert!(task.await.is_err());
     gate.open();
-    assert_eq!(
-        stages(&told(pool, events).await, id),
-        ["queued", "started", "cancelled"]
-    );
+    assert_eq!(stages(&told(pool, events).await, id), ["queued", "started", "cancelled"]);
 }
 
 pub async fn task_that_runs_out_of_time(rig: Rig) {
@@ -190,10 +181,7 @@ pub async fn task_that_runs_out_of_time(rig: Rig) {
     let id = task.id();
     assert!(task.await.is_err());
     gate.open();
-    assert_eq!(
-        stages(&told(pool, events).await, id),
-        ["queued", "started", "failed"]
-    );
+    assert_eq!(stages(&told(pool, events).await, id), ["queued", "started", "failed"]);
 }
 
 pub async fn workers_start_and_stop(rig: Rig) {

@@ -52,10 +52,7 @@ pub async fn state_before_and_after(rig: Rig) {
 pub async fn ids_are_unique(rig: Rig) {
     let pool = rig.pool(2);
     let tasks: Vec<_> = (0..100).map(|n| pool.submit(double, n)).collect();
-    assert_eq!(
-        tasks.iter().map(|task| task.id()).collect::<HashSet<_>>().len(),
-        100
-    );
+    assert_eq!(tasks.iter().map(|task| task.id()).collect::<HashSet<_>>().len(), 100);
 }
 
 pub async fn joined_on_a_plain_thread(rig: Rig) {
@@ -72,10 +69,7 @@ pub async fn report_of_a_task(rig: Rig) {
     let report = pool.submit_with(options, double, 21).report().await;
     assert_eq!(report.result.unwrap(), 42);
     assert_eq!(report.attempts, 1);
-    assert_eq!(
-        (report.stdout.as_str(), report.stderr.as_str(), report.logs.len()),
-        ("", "", 0)
-    );
+    assert_eq!((report.stdout.as_str(), report.stderr.as_str(), report.logs.len()), ("", "", 0));
 }
 
 pub async fn report_of_a_task_that_never_started(rig: Rig) {
@@ -85,10 +79,7 @@ pub async fn report_of_a_task_that_never_started(rig: Rig) {
     task.abort();
     let report = task.report().await;
     assert!(report.result.unwrap_err().is_cancelled());
-    assert_eq!(
-        (report.attempts, report.worker, report.ran_for.as_nanos()),
-        (0, None, 0)
-    );
+    assert_eq!((report.attempts, report.worker, report.ran_for.as_nanos()), (0, None, 0));
     busy.release().await;
 }
 
@@ -114,10 +105,7 @@ pub async fn awaited_through_a_reference_after_losing_a_race(rig: Rig) {
 pub async fn awaited_under_another_runtime(rig: Rig) {
     let pool = rig.pool(1);
     let task = pool.submit_async(crate::work::double_async, 21);
-    assert_eq!(
-        on_thread(move || Host::Standalone.block_on(task)).await.unwrap(),
-        42
-    );
+    assert_eq!(on_thread(move || Host::Standalone.block_on(task)).await.unwrap(), 42);
 }
 
 pub async fn awaited_after_the_result_was_there(rig: Rig) {
@@ -132,17 +120,11 @@ pub async fn state_follows_the_task(rig: Rig) {
     let first = rig.gated(&pool, gate, 1);
     gate.wait_arrivals(1).await;
     let second = pool.submit(double, 2);
-    assert_eq!(
-        (first.state(), second.state()),
-        (TaskState::Running, TaskState::Queued)
-    );
+    assert_eq!((first.state(), second.state()), (TaskState::Running, TaskState::Queued));
     gate.open();
     let third = pool.submit(double, 3);
     assert_eq!(third.await.unwrap(), 6);
-    assert_eq!(
-        (first.state(), second.state()),
-        (TaskState::Finished, TaskState::Finished)
-    );
+    assert_eq!((first.state(), second.state()), (TaskState::Finished, TaskState::Finished));
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (1, 4));
 }
 
@@ -159,14 +141,8 @@ pub async fn report_tells_waiting_from_running(rig: Rig) {
     let (running, waiting) = join(running.report(), waiting.report()).await;
     let in_all = before_submit.elapsed();
     assert!(running.ran_for >= held_for && waiting.queued_for >= held_for);
-    assert!(
-        running.queued_for + running.ran_for <= in_all,
-        "{running:?} in {in_all:?}"
-    );
-    assert!(
-        waiting.queued_for + waiting.ran_for <= in_all,
-        "{waiting:?} in {in_all:?}"
-    );
+    assert!(running.queued_for + running.ran_for <= in_all, "{running:?} in {in_all:?}");
+    assert!(waiting.queued_for + waiting.ran_for <= in_all, "{waiting:?} in {in_all:?}");
 }
 
 pub async fn dropped_handle_detaches(rig: Rig) {
@@ -199,11 +175,7 @@ impl Wake for Bell {
 pub async fn last_waker_is_woken(rig: Rig) {
     let (pool, gate, bell) = (rig.pool(1), rig.gate(), rig.gate());
     let mut task = Box::pin(rig.gated(&pool, gate, 7));
-    assert!(
-        task.as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-    );
+    assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let waker = Waker::from(Arc::new(Bell(bell)));
     assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     gate.open();

@@ -42,17 +42,10 @@ async fn bounded(rig: &Rig, n: usize) -> (Executor, Busy) {
 
 pub async fn bound_is_exact(rig: Rig) {
     let (pool, busy) = bounded(&rig, 3).await;
-    let tasks = [
-        pool.submit(double, 1),
-        pool.submit_async(double_async, 2),
-        pool.spawn(async { 6 }),
-    ];
+    let tasks = [pool.submit(double, 1), pool.submit_async(double_async, 2), pool.spawn(async { 6 })];
     assert_eq!(pool.stats().queued, 3);
     assert_is!(pool.submit(double, 4).await, Err(TaskError::QueueFull));
-    assert_is!(
-        pool.submit_async(double_async, 4).await,
-        Err(TaskError::QueueFull)
-    );
+    assert_is!(pool.submit_async(double_async, 4).await, Err(TaskError::QueueFull));
     assert_is!(pool.spawn(async { 4 }).await, Err(TaskError::QueueFull));
     assert_is!(pool.spawn_blocking(|| 4).await, Err(TaskError::QueueFull));
     assert_eq!(pool.stats().queued, 3);
@@ -80,21 +73,13 @@ pub async fn submit_over_the_bound_resolves_as_full(rig: Rig) {
 pub async fn try_submit_gives_the_argument_back(rig: Rig) {
     let (pool, busy) = bounded(&rig, 1).await;
     let length = |text: String| text.len();
-    let pending = pool
-        .try_submit(length, "first".to_owned())
-        .expect("there is room");
+    let pending = pool.try_submit(length, "first".to_owned()).expect("there is room");
     let refused = pool.try_submit(length, "second".to_owned()).unwrap_err();
     assert_eq!(refused.arg, "second");
     assert_is!(refused.reason, TaskError::QueueFull);
     busy.release().await;
     assert_eq!(pending.await.unwrap(), 5);
-    assert_eq!(
-        pool.try_submit(length, refused.arg)
-            .expect("there is room again")
-            .await
-            .unwrap(),
-        6
-    );
+    assert_eq!(pool.try_submit(length, refused.arg).expect("there is room again").await.unwrap(), 6);
 }
 
 pub async fn aborted_task_leaves_room(rig: Rig) {
@@ -110,9 +95,7 @@ pub async fn aborted_task_leaves_room(rig: Rig) {
 pub async fn no_bound_by_default(rig: Rig) {
     let pool = rig.pool(1);
     let busy = rig.occupy(&pool).await;
-    let tasks: Vec<_> = (0..20_000)
-        .map(|n| pool.try_submit(double, n).expect("there is room"))
-        .collect();
+    let tasks: Vec<_> = (0..20_000).map(|n| pool.try_submit(double, n).expect("there is room")).collect();
     assert_eq!(pool.stats().queued, 20_000);
     drop((tasks, pool));
     busy.release().await;
@@ -121,20 +104,14 @@ pub async fn no_bound_by_default(rig: Rig) {
 pub async fn submit_when_ready_without_a_bound(rig: Rig) {
     let pool = rig.pool(1);
     let busy = rig.occupy(&pool).await;
-    let task = pool
-        .submit_when_ready(double, 21)
-        .now_or_never()
-        .expect("there is room");
+    let task = pool.submit_when_ready(double, 21).now_or_never().expect("there is room");
     busy.release().await;
     assert_eq!(task.await.unwrap(), 42);
 }
 
 pub async fn submit_when_ready_with_room(rig: Rig) {
     let (pool, busy) = bounded(&rig, 1).await;
-    let task = pool
-        .submit_when_ready(double, 21)
-        .now_or_never()
-        .expect("there is room");
+    let task = pool.submit_when_ready(double, 21).now_or_never().expect("there is room");
     assert!(pool.submit_when_ready(double, 21).now_or_never().is_none());
     busy.release().await;
     assert_eq!(task.await.unwrap(), 42);
@@ -186,13 +163,7 @@ pub async fn submit_when_ready_that_was_never_polled(rig: Rig) {
 
 pub async fn map_with_a_window_wider_than_the_bound(rig: Rig) {
     let pool = rig.builder().max_workers(2).max_pending(2).build().unwrap();
-    let results: Vec<u64> = pool
-        .map(double, 0..500)
-        .chunk_size(1)
-        .buffer(64)
-        .try_collect()
-        .await
-        .unwrap();
+    let results: Vec<u64> = pool.map(double, 0..500).chunk_size(1).buffer(64).try_collect().await.unwrap();
     assert!(results.into_iter().eq((0..500).map(|n| 2 * n)));
 }
 
@@ -210,12 +181,7 @@ pub async fn as_completed_with_a_window_wider_than_the_bound(rig: Rig) {
 
 pub async fn two_streams_share_a_narrow_bound(rig: Rig) {
     let pool = rig.builder().max_workers(1).max_pending(1).build().unwrap();
-    let all = |pool: &Executor| {
-        pool.map(double, 0..200)
-            .chunk_size(1)
-            .buffer(16)
-            .try_collect::<Vec<_>>()
-    };
+    let all = |pool: &Executor| pool.map(double, 0..200).chunk_size(1).buffer(16).try_collect::<Vec<_>>();
     let (first, second) = join(all(&pool), all(&pool)).await;
     assert_eq!((first.unwrap().len(), second.unwrap().len()), (200, 200));
 }
@@ -252,9 +218,7 @@ pub async fn submit_when_ready_is_first_come_first_served(rig: Rig) {
     let (pool, busy) = bounded(&rig, 1).await;
     let journal = rig.gate();
     let pending = pool.submit(mark, (journal, 0));
-    let mut waiting: Vec<_> = (1..=5)
-        .map(|n| Box::pin(pool.submit_when_ready(mark, (journal, n))))
-        .collect();
+    let mut waiting: Vec<_> = (1..=5).map(|n| Box::pin(pool.submit_when_ready(mark, (journal, n)))).collect();
     for waiting in &mut waiting {
         assert!(poll!(waiting).is_pending());
     }
@@ -272,10 +236,5 @@ pub async fn many_wait_for_room(rig: Rig) {
         async move { ready.await.await }
     }))
     .await;
-    assert!(
-        results
-            .into_iter()
-            .map(Result::unwrap)
-            .eq((0..500).map(|n| 2 * n))
-    );
+    assert!(results.into_iter().map(Result::unwrap).eq((0..500).map(|n| 2 * n)));
 }

@@ -4,6 +4,12 @@
 //! A new backend is a line at the end of this file; a new case is an `async fn(Rig)` in the file of its topic and its name in the
 //! list at the head of that file.
 
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test binary has no outside, and a panic is how it fails"
+)]
+
 #[macro_use]
 mod rig;
 mod gate;
@@ -22,6 +28,7 @@ mod nested;
 mod panics;
 mod policy;
 mod priority;
+mod reentry;
 mod runtimes;
 mod shutdown;
 mod spawn;
@@ -51,6 +58,7 @@ macro_rules! suite {
         crate::panics::cases!();
         crate::policy::cases!();
         crate::priority::cases!();
+        crate::reentry::cases!();
         crate::runtimes::cases!();
         crate::shutdown::cases!();
         crate::spawn::cases!();
@@ -61,23 +69,7 @@ macro_rules! suite {
     };
 }
 
-conformance!(
-    serial,
-    polypool::Serial::new(),
-    [tokio_multi, tokio_current, async_std, smol, standalone]
-);
-conformance!(
-    threads,
-    polypool::Threads::new(),
-    [tokio_multi, tokio_current, async_std, smol, standalone]
-);
-conformance!(
-    tasks,
-    polypool::Tasks::new(),
-    [tokio_multi, tokio_current, async_std, smol, standalone]
-);
-conformance!(
-    rayon,
-    rayon_backend::RayonPool::new(),
-    [tokio_multi, tokio_current, async_std, smol, standalone]
-);
+conformance!(serial, polypool::Serial::new());
+conformance!(threads, polypool::Threads::new());
+conformance!(tasks, polypool::Tasks::new());
+conformance!(rayon, rayon_backend::Rayon::with_threads(8).unwrap());

@@ -92,38 +92,18 @@ pub async fn results_in_order_of_inputs(rig: Rig) {
 
 pub async fn every_size_of_chunk_and_window(rig: Rig) {
     let pool = rig.pool(2);
-    for (chunk, window) in [
-        (1, 1),
-        (1, 7),
-        (3, 3),
-        (3, 7),
-        (7, 3),
-        (10, 100),
-        (100, 10),
-        (1000, 1000),
-        (usize::MAX, 8),
-    ] {
+    for (chunk, window) in
+        [(1, 1), (1, 7), (3, 3), (3, 7), (7, 3), (10, 100), (100, 10), (1000, 1000), (usize::MAX, 8)]
+    {
         let results = collect(pool.map(double, 0..50).chunk_size(chunk).buffer(window)).await;
-        assert!(
-            results.into_iter().eq((0..50).map(|n| 2 * n)),
-            "chunk {chunk}, window {window}"
-        );
+        assert!(results.into_iter().eq((0..50).map(|n| 2 * n)), "chunk {chunk}, window {window}");
     }
 }
 
 pub async fn no_inputs(rig: Rig) {
     let pool = rig.pool(2);
     assert!(pool.map(double, []).next().await.is_none());
-    assert!(
-        pool.map(double, [])
-            .chunk_size(3)
-            .buffer(3)
-            .timeout(AGES)
-            .fail_fast()
-            .next()
-            .await
-            .is_none()
-    );
+    assert!(pool.map(double, []).chunk_size(3).buffer(3).timeout(AGES).fail_fast().next().await.is_none());
     assert!(pool.map_stream(double, stream::empty()).next().await.is_none());
 }
 
@@ -134,13 +114,7 @@ pub async fn one_input(rig: Rig) {
 pub async fn endless_inputs(rig: Rig) {
     let pool = rig.pool(2);
     let (pulled, inputs) = counted(0..);
-    let results: Vec<u64> = pool
-        .map(double, inputs)
-        .buffer(16)
-        .take(100)
-        .try_collect()
-        .await
-        .unwrap();
+    let results: Vec<u64> = pool.map(double, inputs).buffer(16).take(100).try_collect().await.unwrap();
     assert!(results.into_iter().eq((0..100).map(|n| 2 * n)));
     assert!(pulled.load(Ordering::SeqCst) <= 116);
 }
@@ -162,10 +136,7 @@ async fn stays_within_the_window<R>(results: Map<R>, pulled: Arc<AtomicUsize>) {
     for consumed in 1..=200 {
         assert!(results.next().await.unwrap().is_ok());
         let pulled = pulled.load(Ordering::SeqCst);
-        assert!(
-            pulled <= consumed + WINDOW,
-            "{pulled} pulled, {consumed} consumed"
-        );
+        assert!(pulled <= consumed + WINDOW, "{pulled} pulled, {consumed} consumed");
     }
 }
 
@@ -174,11 +145,7 @@ pub async fn pulls_no_further_than_the_window(rig: Rig) {
     let (pulled, inputs) = counted(0..);
     stays_within_the_window(pool.map(double, inputs).buffer(WINDOW), pulled).await;
     let (pulled, inputs) = counted(0..);
-    stays_within_the_window(
-        pool.map_async(double_async, inputs).chunk_size(1).buffer(WINDOW),
-        pulled,
-    )
-    .await;
+    stays_within_the_window(pool.map_async(double_async, inputs).chunk_size(1).buffer(WINDOW), pulled).await;
 }
 
 pub async fn chunks_do_not_widen_the_window(rig: Rig) {
@@ -192,22 +159,12 @@ pub async fn chunks_do_not_widen_the_window(rig: Rig) {
 pub async fn pulls_no_further_than_the_window_from_a_stream(rig: Rig) {
     let pool = rig.pool(2);
     let (pulled, inputs) = counted(0..);
-    stays_within_the_window(
-        pool.map_stream(double, stream::iter(inputs)).buffer(WINDOW),
-        pulled,
-    )
-    .await;
+    stays_within_the_window(pool.map_stream(double, stream::iter(inputs)).buffer(WINDOW), pulled).await;
 }
 
 pub async fn ended_stream_stays_ended(rig: Rig) {
     let mut results = rig.pool(1).map(double, 0..2);
-    assert_eq!(
-        (
-            results.next().await.unwrap().unwrap(),
-            results.next().await.unwrap().unwrap()
-        ),
-        (0, 2)
-    );
+    assert_eq!((results.next().await.unwrap().unwrap(), results.next().await.unwrap().unwrap()), (0, 2));
     for _ in 0..3 {
         assert!(results.next().await.is_none());
     }
@@ -233,12 +190,7 @@ pub async fn input_that_lies_about_its_size(rig: Rig) {
             self.1
         }
     }
-    for hint in [
-        (usize::MAX, None),
-        (0, Some(0)),
-        (7, Some(3)),
-        (usize::MAX, Some(usize::MAX)),
-    ] {
+    for hint in [(usize::MAX, None), (0, Some(0)), (7, Some(3)), (usize::MAX, Some(usize::MAX))] {
         let results = collect(rig.pool(2).map(double, Liar(0..20, hint))).await;
         assert!(results.into_iter().eq((0..20).map(|n| 2 * n)), "{hint:?}");
     }
@@ -290,22 +242,10 @@ pub async fn input_that_panics_at_once(rig: Rig) {
 
 pub async fn own_errors_are_values(rig: Rig) {
     let even = |n: u64| {
-        if n.is_multiple_of(2) {
-            Ok(n)
-        } else {
-            Err(format!("{n} is odd"))
-        }
+        if n.is_multiple_of(2) { Ok(n) } else { Err(format!("{n} is odd")) }
     };
     let results = collect(rig.pool(2).map(even, 0..4).fail_fast()).await;
-    assert_eq!(
-        results,
-        [
-            Ok(0),
-            Err("1 is odd".to_owned()),
-            Ok(2),
-            Err("3 is odd".to_owned())
-        ]
-    );
+    assert_eq!(results, [Ok(0), Err("1 is odd".to_owned()), Ok(2), Err("3 is odd".to_owned())]);
 }
 
 pub async fn panic_is_that_of_its_item_alone(rig: Rig) {
@@ -328,10 +268,7 @@ async fn ends_in_an_error(results: Map<u64>, before: usize) {
     let results: Vec<_> = results.collect().await;
     let (last, values) = results.split_last().unwrap();
     assert!(last.as_ref().unwrap_err().is_panicked());
-    assert!(
-        values.len() == before && values.iter().all(Result::is_ok),
-        "{results:?}"
-    );
+    assert!(values.len() == before && values.iter().all(Result::is_ok), "{results:?}");
 }
 
 pub async fn fail_fast_ends_with_the_first_error(rig: Rig) {
@@ -351,21 +288,13 @@ pub async fn fail_fast_over_endless_inputs(rig: Rig) {
 }
 
 pub async fn fail_fast_without_an_error(rig: Rig) {
-    assert_eq!(
-        collect(rig.pool(2).map(double, 0..100).fail_fast()).await.len(),
-        100
-    );
+    assert_eq!(collect(rig.pool(2).map(double, 0..100).fail_fast()).await.len(), 100);
 }
 
 pub async fn stream_limit_that_does_not_run_out(rig: Rig) {
     let pool = rig.pool(2);
     assert_eq!(collect(pool.map(double, 0..100).timeout(AGES)).await.len(), 100);
-    assert_eq!(
-        collect(pool.map(double, 0..100).timeout(Duration::MAX))
-            .await
-            .len(),
-        100
-    );
+    assert_eq!(collect(pool.map(double, 0..100).timeout(Duration::MAX)).await.len(), 100);
 }
 
 /// Checks that the stream gives values, then that it ran out of time, and nothing more; gives the number of values.
@@ -447,11 +376,7 @@ pub async fn stream_of_inputs_that_panics(rig: Rig) {
 
 pub async fn results_that_are_large(rig: Rig) {
     let lines = collect(rig.pool(2).map(|n: u64| vec![n; 10_000], 0..50).buffer(4)).await;
-    assert!(
-        (0..)
-            .zip(lines)
-            .all(|(n, line)| line.len() == 10_000 && line[9_999] == n)
-    );
+    assert!((0..).zip(lines).all(|(n, line)| line.len() == 10_000 && line[9_999] == n));
 }
 
 pub async fn many_inputs(rig: Rig) {
@@ -467,10 +392,7 @@ pub async fn two_streams_at_once(rig: Rig) {
     let pool = rig.pool(2);
     let zipped = pool.map(double, 0..300).zip(pool.map_async(double_async, 0..300));
     assert_eq!(
-        zipped
-            .filter(|(a, b)| std::future::ready(a.as_ref().ok() == b.as_ref().ok()))
-            .count()
-            .await,
+        zipped.filter(|(a, b)| std::future::ready(a.as_ref().ok() == b.as_ref().ok())).count().await,
         300
     );
 }
@@ -494,12 +416,8 @@ pub async fn dropped_before_the_first_poll(rig: Rig) {
 pub async fn consumer_on_another_thread(rig: Rig) {
     let mut results = rig.pool(2).map(double, 0..1000);
     assert_eq!(results.next().await.unwrap().unwrap(), 0);
-    let rest = on_thread(move || {
-        futures::executor::block_on_stream(results)
-            .map(Result::unwrap)
-            .sum::<u64>()
-    })
-    .await;
+    let rest =
+        on_thread(move || futures::executor::block_on_stream(results).map(Result::unwrap).sum::<u64>()).await;
     assert_eq!(rest, 999 * 1000);
 }
 
@@ -511,11 +429,12 @@ pub async fn works_ahead_while_nobody_polls(rig: Rig) {
     gate.open();
     gate.wait_notes(WINDOW).await;
     assert_eq!(pulled.load(Ordering::SeqCst), WINDOW);
-    assert_eq!(results.next().await.unwrap().unwrap(), 0);
+    // Two polls later there is room for one more at least, and for two at most.
+    assert_eq!((results.next().await.unwrap().unwrap(), results.next().await.unwrap().unwrap()), (0, 1));
     gate.wait_notes(WINDOW + 1).await;
     drop(results);
     pool.shutdown(false).await;
-    assert_eq!(gate.notes().len(), WINDOW + 1);
+    assert!(gate.notes().len() <= WINDOW + 2);
 }
 
 pub async fn works_at_once_on_all_workers(rig: Rig) {
@@ -529,23 +448,13 @@ pub async fn works_at_once_on_all_workers(rig: Rig) {
 
 /// Items that run, panic or wait at their gate, one at a time on one worker.
 fn item((gate, value): (crate::gate::Gate, u64)) -> u64 {
-    if value == 0 {
-        fail("zero".to_owned())
-    } else {
-        mark((gate, value))
-    }
+    if value == 0 { fail("zero".to_owned()) } else { mark((gate, value)) }
 }
 
 pub async fn fail_fast_cancels_what_has_not_started(rig: Rig) {
     let (pool, journal) = (rig.pool(1), rig.gate());
     let inputs = [1, 0].into_iter().chain(2..).map(move |n| (journal, n));
-    let results: Vec<_> = pool
-        .map(item, inputs)
-        .chunk_size(1)
-        .buffer(4)
-        .fail_fast()
-        .collect()
-        .await;
+    let results: Vec<_> = pool.map(item, inputs).chunk_size(1).buffer(4).fail_fast().collect().await;
     assert_eq!(results.len(), 2);
     pool.shutdown(false).await;
     assert!(
@@ -557,15 +466,9 @@ pub async fn fail_fast_cancels_what_has_not_started(rig: Rig) {
 
 pub async fn stream_limit_cancels_what_has_not_started(rig: Rig) {
     let (pool, gate) = (rig.pool(1), rig.gate());
-    let mut results = rig
-        .gated_map(&pool, (1..=4).map(move |n| (gate, n)))
-        .chunk_size(1)
-        .buffer(4)
-        .timeout(SHORT);
-    assert_is!(
-        results.next().await,
-        Some(Err(TaskError::TimedOut { after: SHORT }))
-    );
+    let mut results =
+        rig.gated_map(&pool, (1..=4).map(move |n| (gate, n))).chunk_size(1).buffer(4).timeout(SHORT);
+    assert_is!(results.next().await, Some(Err(TaskError::TimedOut { after: SHORT })));
     assert!(results.next().await.is_none());
     gate.open();
     pool.shutdown(false).await;
@@ -583,10 +486,7 @@ pub async fn stream_limit_keeps_what_was_done_before(rig: Rig) {
 
 pub async fn drop_cancels_what_has_not_started(rig: Rig) {
     let (pool, gate) = (rig.pool(2), rig.gate());
-    let mut results = rig
-        .gated_map(&pool, (0..).map(move |n| (gate, n)))
-        .chunk_size(1)
-        .buffer(8);
+    let mut results = rig.gated_map(&pool, (0..).map(move |n| (gate, n))).chunk_size(1).buffer(8);
     assert!(poll!(results.next()).is_pending());
     gate.wait_arrivals(2).await;
     drop(results);
@@ -597,10 +497,7 @@ pub async fn drop_cancels_what_has_not_started(rig: Rig) {
 
 pub async fn drop_cancels_what_has_not_started_of_a_started_chunk(rig: Rig) {
     let (pool, gate) = (rig.pool(1), rig.gate());
-    let mut results = rig
-        .gated_map(&pool, (0..8).map(move |n| (gate, n)))
-        .chunk_size(4)
-        .buffer(8);
+    let mut results = rig.gated_map(&pool, (0..8).map(move |n| (gate, n))).chunk_size(4).buffer(8);
     assert!(poll!(results.next()).is_pending());
     gate.wait_arrivals(1).await;
     drop(results);
@@ -612,9 +509,7 @@ pub async fn drop_cancels_what_has_not_started_of_a_started_chunk(rig: Rig) {
 pub async fn drop_leaves_the_other_stream_alone(rig: Rig) {
     let (pool, gate) = (rig.pool(1), rig.gate());
     let mut dropped = rig.gated_map(&pool, (0..4).map(move |n| (gate, n))).chunk_size(1);
-    let mut kept = rig
-        .gated_map(&pool, (10..14).map(move |n| (gate, n)))
-        .chunk_size(1);
+    let mut kept = rig.gated_map(&pool, (10..14).map(move |n| (gate, n))).chunk_size(1);
     assert!(poll!(dropped.next()).is_pending() && poll!(kept.next()).is_pending());
     gate.wait_arrivals(1).await;
     drop(dropped);
@@ -637,14 +532,8 @@ pub async fn task_limit_is_that_of_the_item(rig: Rig) {
     let pool = rig.builder().max_workers(2).task_timeout(SHORT).build().unwrap();
     let (open, closed) = (rig.gate(), rig.gate());
     open.open();
-    let inputs = [(closed, 0), (closed, 1)]
-        .into_iter()
-        .chain((2..10).map(move |n| (open, n)));
-    let results = pool
-        .map_async(hold_async, inputs)
-        .chunk_size(1)
-        .collect::<Vec<_>>()
-        .await;
+    let inputs = [(closed, 0), (closed, 1)].into_iter().chain((2..10).map(move |n| (open, n)));
+    let results = pool.map_async(hold_async, inputs).chunk_size(1).collect::<Vec<_>>().await;
     assert_eq!(results.len(), 10);
     for result in &results[..2] {
         assert_is!(result, Err(TaskError::TimedOut { after: SHORT }));

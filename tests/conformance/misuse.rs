@@ -26,40 +26,22 @@ topic! { misuse:
 }
 
 pub async fn zero_workers(rig: Rig) {
-    assert_is!(
-        rig.builder().max_workers(0).build(),
-        Err(BuildError::OutOfRange(_))
-    );
+    assert_is!(rig.builder().max_workers(0).build(), Err(BuildError::OutOfRange(_)));
 }
 
 pub async fn no_room_at_all(rig: Rig) {
-    assert_is!(
-        rig.builder().max_pending(0).build(),
-        Err(BuildError::OutOfRange(_))
-    );
+    assert_is!(rig.builder().max_pending(0).build(), Err(BuildError::OutOfRange(_)));
 }
 
 pub async fn no_time_at_all(rig: Rig) {
-    assert_is!(
-        rig.builder().task_timeout(Duration::ZERO).build(),
-        Err(BuildError::OutOfRange(_))
-    );
+    assert_is!(rig.builder().task_timeout(Duration::ZERO).build(), Err(BuildError::OutOfRange(_)));
     let pool = rig.pool(1);
     let task = pool.submit_with(TaskOptions::new().timeout(Duration::ZERO), double, 21);
-    assert_is!(
-        task.await,
-        Ok(42)
-            | Err(TaskError::TimedOut {
-                after: Duration::ZERO
-            })
-    );
+    assert_is!(task.await, Ok(42) | Err(TaskError::TimedOut { after: Duration::ZERO }));
 }
 
 pub async fn serial_execution_refused(rig: Rig) {
-    assert_is!(
-        rig.builder().max_workers(1).on_serial(OnSerial::Error).build(),
-        Err(BuildError::Serial)
-    );
+    assert_is!(rig.builder().max_workers(1).on_serial(OnSerial::Error).build(), Err(BuildError::Serial));
     let two = rig.builder().max_workers(2).on_serial(OnSerial::Error).build();
     assert_eq!(two.is_ok(), !rig.runs_alone());
 }
@@ -81,11 +63,7 @@ pub async fn a_thousand_workers(rig: Rig) {
 
 pub async fn without_a_runtime(rig: Rig) {
     let submitted = on_thread(move || {
-        let pool = Executor::builder()
-            .backend(rig.backend())
-            .max_workers(1)
-            .build()
-            .unwrap();
+        let pool = Executor::builder().backend(rig.backend()).max_workers(1).build().unwrap();
         let result = pool.submit(double, 21).blocking_join();
         drop(pool);
         result
@@ -96,12 +74,7 @@ pub async fn without_a_runtime(rig: Rig) {
 pub async fn long_names(rig: Rig) {
     let name = "long ".repeat(10_000) + "\0";
     let pool = rig.builder().max_workers(1).name(name.clone()).build().unwrap();
-    assert_eq!(
-        pool.submit_with(TaskOptions::new().name(name), double, 21)
-            .await
-            .unwrap(),
-        42
-    );
+    assert_eq!(pool.submit_with(TaskOptions::new().name(name), double, 21).await.unwrap(), 42);
 }
 
 fn sendable<T: Send + Unpin + 'static>(value: T) -> T {
@@ -173,20 +146,14 @@ fn unknown_backend_lists_the_known_ones() {
         }
         other => panic!("{other:?}"),
     }
-    assert_is!(
-        Executor::builder().backend("").build(),
-        Err(BuildError::UnknownBackend { .. })
-    );
+    assert_is!(Executor::builder().backend("").build(), Err(BuildError::UnknownBackend { .. }));
 }
 
 #[test]
 fn backend_that_this_version_is_without() {
-    for (backend, feature) in [
-        ("mpi", "mpi"),
-        ("dask", "dask"),
-        ("dask://127.0.0.1:8786", "dask"),
-        ("ray", "ray"),
-    ] {
+    for (backend, feature) in
+        [("mpi", "mpi"), ("dask", "dask"), ("dask://127.0.0.1:8786", "dask"), ("ray", "ray")]
+    {
         match Executor::builder().backend(backend).build() {
             Err(BuildError::FeatureDisabled(name)) => assert_eq!(name, feature),
             other => panic!("{backend}: {other:?}"),
@@ -197,18 +164,8 @@ fn backend_that_this_version_is_without() {
 #[test]
 fn other_names_of_the_backends() {
     for (alias, name) in [("sync", "serial"), ("thread", "threads"), ("async", "tasks")] {
-        assert_eq!(
-            Executor::builder().backend(alias).build().unwrap().backend_name(),
-            name
-        );
-        assert_eq!(
-            Executor::builder()
-                .backend(name.to_owned())
-                .build()
-                .unwrap()
-                .backend_name(),
-            name
-        );
+        assert_eq!(Executor::builder().backend(alias).build().unwrap().backend_name(), name);
+        assert_eq!(Executor::builder().backend(name.to_owned()).build().unwrap().backend_name(), name);
     }
 }
 
@@ -233,16 +190,7 @@ fn policies_by_name() {
     ] {
         assert_eq!(text.parse::<Policy>().unwrap(), policy);
     }
-    assert_eq!(
-        (Policy::from(true), Policy::from(false)),
-        (Policy::PENDING, Policy::NONE)
-    );
+    assert_eq!((Policy::from(true), Policy::from(false)), (Policy::PENDING, Policy::NONE));
     assert_eq!(Policy::PENDING | Policy::RUNNING, Policy::ALL);
-    assert!(
-        "most"
-            .parse::<Policy>()
-            .unwrap_err()
-            .to_string()
-            .contains("pending")
-    );
+    assert!("most".parse::<Policy>().unwrap_err().to_string().contains("pending"));
 }

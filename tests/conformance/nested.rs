@@ -35,18 +35,11 @@ fn own_pool() -> Executor {
 pub async fn awaits_a_task_of_its_own_pool(rig: Rig) {
     let pool = rig.pool(1);
     assert_eq!(
-        pool.submit_async(async |n: u64| own_pool().submit(double, n).await.unwrap(), 21)
-            .await
-            .unwrap(),
+        pool.submit_async(async |n: u64| own_pool().submit(double, n).await.unwrap(), 21).await.unwrap(),
         42
     );
     let clone = pool.clone();
-    assert_eq!(
-        pool.spawn(async move { clone.submit(double, 21).await.unwrap() })
-            .await
-            .unwrap(),
-        42
-    );
+    assert_eq!(pool.spawn(async move { clone.submit(double, 21).await.unwrap() }).await.unwrap(), 42);
 }
 
 /// Where blocking would block the runtime that the inner task needs, waiting is written with `.await`.
@@ -59,20 +52,12 @@ pub async fn joins_a_task_of_its_own_pool(rig: Rig) {
 }
 
 fn sum_joining(n: u64) -> u64 {
-    if n == 0 {
-        0
-    } else {
-        n + own_pool().submit(sum_joining, n - 1).blocking_join().unwrap()
-    }
+    if n == 0 { 0 } else { n + own_pool().submit(sum_joining, n - 1).blocking_join().unwrap() }
 }
 
 fn sum_awaiting(n: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
     Box::pin(async move {
-        if n == 0 {
-            0
-        } else {
-            n + own_pool().submit_async(sum_awaiting, n - 1).await.unwrap()
-        }
+        if n == 0 { 0 } else { n + own_pool().submit_async(sum_awaiting, n - 1).await.unwrap() }
     })
 }
 
@@ -86,21 +71,9 @@ pub async fn thirty_levels_on_one_worker(rig: Rig) {
 }
 
 pub async fn maps_over_its_own_pool(rig: Rig) {
-    let sum = async |n: u64| {
-        own_pool()
-            .map(double, 0..n)
-            .try_fold(0, async |sum, n| Ok(sum + n))
-            .await
-            .unwrap()
-    };
-    assert_eq!(
-        rig.pool(1)
-            .map_async(sum, [10, 100])
-            .try_collect::<Vec<_>>()
-            .await
-            .unwrap(),
-        [90, 9900]
-    );
+    let sum =
+        async |n: u64| own_pool().map(double, 0..n).try_fold(0, async |sum, n| Ok(sum + n)).await.unwrap();
+    assert_eq!(rig.pool(1).map_async(sum, [10, 100]).try_collect::<Vec<_>>().await.unwrap(), [90, 9900]);
 }
 
 pub async fn waits_for_several_of_its_own_pool(rig: Rig) {
@@ -118,21 +91,14 @@ pub async fn error_of_an_inner_task_goes_on_with_a_question_mark(rig: Rig) {
     let pool = rig.pool(1);
     let passing =
         async |message: String| -> Result<u64, TaskError> { Ok(own_pool().submit(fail, message).await? + 1) };
-    let error = pool
-        .submit_async(passing, "deep inside".to_owned())
-        .await
-        .unwrap()
-        .unwrap_err();
+    let error = pool.submit_async(passing, "deep inside".to_owned()).await.unwrap().unwrap_err();
     assert_is!(error, TaskError::Panicked(info) if info.message == "deep inside");
 }
 
 pub async fn inner_task_that_panics(rig: Rig) {
     let pool = rig.pool(1);
     let unwrapping = async |message: String| own_pool().submit(fail, message).await.unwrap();
-    let error = pool
-        .submit_async(unwrapping, "deep inside".to_owned())
-        .await
-        .unwrap_err();
+    let error = pool.submit_async(unwrapping, "deep inside".to_owned()).await.unwrap_err();
     assert_is!(error, TaskError::Panicked(info) if info.message.contains("deep inside"));
     assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
 }
@@ -140,10 +106,7 @@ pub async fn inner_task_that_panics(rig: Rig) {
 pub async fn pool_inside_a_pool(rig: Rig) {
     let (outer, inner) = (rig.pool(1), rig.pool(1));
     let task = outer.spawn(async move {
-        let inside = inner
-            .submit(|()| (worker::depth(), worker::index()), ())
-            .await
-            .unwrap();
+        let inside = inner.submit(|()| (worker::depth(), worker::index()), ()).await.unwrap();
         ((worker::depth(), worker::index()), inside)
     });
     let (outside, inside) = task.await.unwrap();
@@ -177,30 +140,16 @@ pub async fn all_workers_wait_for_their_own_pool_at_once(rig: Rig) {
             gate.meet(workers).await;
             own_pool().submit(double, 21).await.unwrap()
         };
-        let tasks: Vec<_> = (0..workers)
-            .map(|_| pool.submit_async(waiting, (gate, workers)))
-            .collect();
-        assert!(
-            join_all(tasks)
-                .await
-                .into_iter()
-                .all(|result| matches!(result, Ok(42)))
-        );
+        let tasks: Vec<_> = (0..workers).map(|_| pool.submit_async(waiting, (gate, workers))).collect();
+        assert!(join_all(tasks).await.into_iter().all(|result| matches!(result, Ok(42))));
         if rig.blocks_freely() {
             let gate = rig.gate();
             let joining = |(gate, workers): (Gate, usize)| {
                 gate.meet_blocking(workers);
                 own_pool().submit(double, 21).blocking_join().unwrap()
             };
-            let tasks: Vec<_> = (0..workers)
-                .map(|_| pool.submit(joining, (gate, workers)))
-                .collect();
-            assert!(
-                join_all(tasks)
-                    .await
-                    .into_iter()
-                    .all(|result| matches!(result, Ok(42)))
-            );
+            let tasks: Vec<_> = (0..workers).map(|_| pool.submit(joining, (gate, workers))).collect();
+            assert!(join_all(tasks).await.into_iter().all(|result| matches!(result, Ok(42))));
         }
     }
 }
@@ -209,21 +158,8 @@ pub async fn streams_of_its_own_pool_on_all_workers_at_once(rig: Rig) {
     let (pool, gate) = (rig.pool(2), rig.gate());
     let streaming = async |gate: Gate| {
         gate.meet(2).await;
-        own_pool()
-            .map(double, 0..50)
-            .chunk_size(1)
-            .buffer(4)
-            .count()
-            .await
+        own_pool().map(double, 0..50).chunk_size(1).buffer(4).count().await
     };
-    let tasks = [
-        pool.submit_async(streaming, gate),
-        pool.submit_async(streaming, gate),
-    ];
-    assert!(
-        join_all(tasks)
-            .await
-            .into_iter()
-            .all(|result| matches!(result, Ok(50)))
-    );
+    let tasks = [pool.submit_async(streaming, gate), pool.submit_async(streaming, gate)];
+    assert!(join_all(tasks).await.into_iter().all(|result| matches!(result, Ok(50))));
 }

@@ -56,12 +56,7 @@ pub async fn message_that_is_a_literal(rig: Rig) {
 }
 
 pub async fn message_that_is_formatted(rig: Rig) {
-    assert_eq!(
-        panic_of(rig.pool(1).submit(fail, "formatted".to_owned()))
-            .await
-            .message,
-        "formatted"
-    );
+    assert_eq!(panic_of(rig.pool(1).submit(fail, "formatted".to_owned())).await.message, "formatted");
 }
 
 fn number((): ()) {
@@ -101,10 +96,7 @@ pub async fn location_is_that_of_the_panic(rig: Rig) {
     const LINE: u32 = line!() + 1;
     let info = panic_of(rig.pool(1).submit(|()| -> () { panic!("here") }, ())).await;
     let location = info.location.unwrap();
-    assert!(
-        location.starts_with(&format!("{}:{LINE}:", file!())),
-        "{location}"
-    );
+    assert!(location.starts_with(&format!("{}:{LINE}:", file!())), "{location}");
 }
 
 pub async fn backtrace_is_there(rig: Rig) {
@@ -135,20 +127,14 @@ pub async fn in_an_async_function_after_an_await(rig: Rig) {
 pub async fn in_a_spawned_future(rig: Rig) {
     let pool = rig.pool(1);
     let message = "spawned".to_owned();
-    assert_eq!(
-        panic_of(pool.spawn(async move { fail(message) })).await.message,
-        "spawned"
-    );
+    assert_eq!(panic_of(pool.spawn(async move { fail(message) })).await.message, "spawned");
     goes_on(&pool).await;
 }
 
 pub async fn in_a_closure(rig: Rig) {
     let pool = rig.pool(1);
     let message = "closure".to_owned();
-    assert_eq!(
-        panic_of(pool.spawn_blocking(move || fail(message))).await.message,
-        "closure"
-    );
+    assert_eq!(panic_of(pool.spawn_blocking(move || fail(message))).await.message, "closure");
     goes_on(&pool).await;
 }
 
@@ -162,11 +148,7 @@ pub async fn display_names_message_and_place(rig: Rig) {
 pub async fn pool_goes_on(rig: Rig) {
     let pool = rig.pool(2);
     let results = join_all((0..100).map(|n| pool.submit(refuse_odd, n))).await;
-    assert!(
-        (0..)
-            .zip(results)
-            .all(|(n, result)| result.is_ok() == (n % 2 == 0))
-    );
+    assert!((0..).zip(results).all(|(n, result)| result.is_ok() == (n % 2 == 0)));
     goes_on(&pool).await;
     let report = pool.shutdown(false).await;
     assert_eq!((report.completed, report.failed, report.cancelled), (51, 50, 0));
@@ -174,10 +156,7 @@ pub async fn pool_goes_on(rig: Rig) {
 
 pub async fn many_keep_their_own_messages(rig: Rig) {
     let pool = rig.pool(4);
-    for (n, task) in (0..200)
-        .map(|n| (n, pool.submit(fail, n.to_string())))
-        .collect::<Vec<_>>()
-    {
+    for (n, task) in (0..200).map(|n| (n, pool.submit(fail, n.to_string()))).collect::<Vec<_>>() {
         assert_eq!(panic_of(task).await.message, n.to_string());
     }
 }
@@ -185,11 +164,7 @@ pub async fn many_keep_their_own_messages(rig: Rig) {
 pub async fn one_worker_survives_a_hundred(rig: Rig) {
     let pool = rig.pool(1);
     for _ in 0..100 {
-        assert!(
-            pool.submit_async(async |message: String| fail(message), String::new())
-                .await
-                .is_err()
-        );
+        assert!(pool.submit_async(async |message: String| fail(message), String::new()).await.is_err());
         assert!(pool.submit(fail, String::new()).await.is_err());
     }
     goes_on(&pool).await;

@@ -29,10 +29,7 @@ fn submit(pool: &Executor, journal: Gate, (priority, number): (i32, u64)) -> Tas
 async fn order(rig: &Rig, tasks: impl IntoIterator<Item = (i32, u64)>) -> Vec<u64> {
     let (pool, journal) = (rig.pool(1), rig.gate());
     let busy = rig.occupy(&pool).await;
-    let tasks: Vec<_> = tasks
-        .into_iter()
-        .map(|task| submit(&pool, journal, task))
-        .collect();
+    let tasks: Vec<_> = tasks.into_iter().map(|task| submit(&pool, journal, task)).collect();
     busy.release().await;
     assert!(join_all(tasks).await.into_iter().all(|result| result.is_ok()));
     journal.notes()
@@ -44,31 +41,18 @@ pub async fn equal_ones_in_order_of_submission(rig: Rig) {
 }
 
 pub async fn higher_first(rig: Rig) {
-    assert_eq!(
-        order(&rig, [(1, 1), (-5, 2), (3, 3), (0, 4), (2, 5)]).await,
-        [3, 5, 1, 4, 2]
-    );
+    assert_eq!(order(&rig, [(1, 1), (-5, 2), (3, 3), (0, 4), (2, 5)]).await, [3, 5, 1, 4, 2]);
 }
 
 pub async fn order_within_a_priority_is_kept(rig: Rig) {
     let mixed = (0..90).map(|n| (n as i32 % 3, n));
-    let expected = (0..90)
-        .filter(|n| n % 3 == 2)
-        .chain((0..90).filter(|n| n % 3 == 1))
-        .chain((0..90).step_by(3));
+    let expected =
+        (0..90).filter(|n| n % 3 == 2).chain((0..90).filter(|n| n % 3 == 1)).chain((0..90).step_by(3));
     assert!(order(&rig, mixed).await.into_iter().eq(expected));
 }
 
 pub async fn extremes(rig: Rig) {
-    let tasks = [
-        (i32::MIN, 1),
-        (0, 2),
-        (i32::MAX, 3),
-        (-1, 4),
-        (1, 5),
-        (i32::MIN, 6),
-        (i32::MAX, 7),
-    ];
+    let tasks = [(i32::MIN, 1), (0, 2), (i32::MAX, 3), (-1, 4), (1, 5), (i32::MIN, 6), (i32::MAX, 7)];
     assert_eq!(order(&rig, tasks).await, [3, 7, 5, 2, 4, 1, 6]);
 }
 
@@ -120,21 +104,14 @@ pub async fn late_but_urgent_goes_before_what_waits(rig: Rig) {
 pub async fn abort_leaves_the_order_of_the_rest(rig: Rig) {
     let (pool, journal) = (rig.pool(1), rig.gate());
     let busy = rig.occupy(&pool).await;
-    let tasks: Vec<_> = (0..30)
-        .map(|n| submit(&pool, journal, (n as i32 % 3, n)))
-        .collect();
-    tasks
-        .iter()
-        .filter(|task| task.id().to_string().ends_with('5'))
-        .for_each(TaskHandle::abort);
+    let tasks: Vec<_> = (0..30).map(|n| submit(&pool, journal, (n as i32 % 3, n))).collect();
+    tasks.iter().filter(|task| task.id().to_string().ends_with('5')).for_each(TaskHandle::abort);
     let kept: Vec<bool> = tasks.iter().map(|task| !task.is_finished()).collect();
     busy.release().await;
     join_all(tasks).await;
     let left = |n: &u64| kept[*n as usize];
-    let expected = (0..30)
-        .filter(|n| n % 3 == 2)
-        .chain((0..30).filter(|n| n % 3 == 1))
-        .chain((0..30).step_by(3));
+    let expected =
+        (0..30).filter(|n| n % 3 == 2).chain((0..30).filter(|n| n % 3 == 1)).chain((0..30).step_by(3));
     assert!(journal.notes().into_iter().eq(expected.filter(left)));
 }
 
@@ -143,10 +120,7 @@ pub async fn streams_queue_up_with_tasks(rig: Rig) {
 
     let (pool, journal) = (rig.pool(1), rig.gate());
     let busy = rig.occupy(&pool).await;
-    let mut results = pool
-        .map(mark, (1..=3).map(move |n| (journal, n)))
-        .chunk_size(1)
-        .buffer(3);
+    let mut results = pool.map(mark, (1..=3).map(move |n| (journal, n))).chunk_size(1).buffer(3);
     assert!(futures::poll!(results.next()).is_pending());
     let (plain, urgent) = (submit(&pool, journal, (0, 4)), submit(&pool, journal, (1, 5)));
     busy.release().await;

@@ -58,13 +58,7 @@ impl Rig {
             .build()
             .expect("a pool is built without starting anything");
         let name = probe.backend_name().to_owned();
-        Rig {
-            backend,
-            host,
-            name,
-            capabilities: probe.capabilities(),
-            gates: Arc::default(),
-        }
+        Rig { backend, host, name, capabilities: probe.capabilities(), gates: Arc::default() }
     }
 
     /// Why a case of this class does not apply to this backend, if so. The only place where a backend is excused from anything.
@@ -72,10 +66,9 @@ impl Rig {
         let excused = |when: bool, why| when.then_some(why);
         match class {
             Class::Every => None,
-            Class::Unattended => excused(
-                self.runs_alone(),
-                "a task runs only while its own handle or stream is polled",
-            ),
+            Class::Unattended => {
+                excused(self.runs_alone(), "a task runs only while its own handle or stream is polled")
+            }
             Class::Forceful => excused(!self.forceful(), "running work is asked to stop, never forced"),
             Class::ByAsking => excused(
                 self.runs_alone() || self.forceful(),
@@ -103,6 +96,11 @@ impl Rig {
         !matches!(self.name.as_str(), "serial" | "tasks")
     }
 
+    /// Code runs on threads of the host runtime, not on those of a backend that brings its own.
+    pub fn borrows_threads(&self) -> bool {
+        self.name != "rayon"
+    }
+
     pub fn host(&self) -> Host {
         self.host
     }
@@ -114,9 +112,7 @@ impl Rig {
 
     /// A builder with the backend and the runtime under test.
     pub fn builder(&self) -> ExecutorBuilder {
-        Executor::builder()
-            .backend(self.backend())
-            .runtime(self.host.runtime())
+        Executor::builder().backend(self.backend()).runtime(self.host.runtime())
     }
 
     /// A pool of `n` workers; of the one that there is where a backend has no more.
@@ -216,11 +212,7 @@ impl Rig {
     }
 
     fn open_gates(&self) {
-        self.gates
-            .lock()
-            .expect("the list of gates")
-            .drain(..)
-            .for_each(Gate::remove);
+        self.gates.lock().expect("the list of gates").drain(..).for_each(Gate::remove);
     }
 }
 
@@ -376,8 +368,11 @@ macro_rules! instantiate {
     };
 }
 
-/// Makes the whole suite for a backend under each of the hosts: `backend::host::topic::case`.
+/// Makes the whole suite for a backend, `backend::host::topic::case`, under every host or under those that are named.
 macro_rules! conformance {
+    ($backend:ident, $spec:expr) => {
+        conformance!($backend, $spec, [tokio_multi, tokio_current, async_std, smol, standalone]);
+    };
     ($backend:ident, $spec:expr, [$($host:ident),* $(,)?]) => {
         mod $backend {
             #[allow(unused_imports, reason = "a backend may be named by its full path")]

@@ -19,6 +19,7 @@ topic! { runtimes:
         standalone_under_any_runtime,
         first_used_on_a_plain_thread,
         tokio_is_in_context_where_it_is_the_host,
+        named_runtime_that_is_gone,
     ]
     Unattended [
         runtime_ends_while_tasks_wait,
@@ -81,20 +82,12 @@ pub async fn stream_consumed_under_another_runtime(rig: Rig) {
 pub async fn shut_down_under_another_runtime(rig: Rig) {
     let pool = rig.pool(1);
     assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
-    assert_eq!(
-        rig.elsewhere(async move |_| pool.shutdown(true).await.completed)
-            .await,
-        1
-    );
+    assert_eq!(rig.elsewhere(async move |_| pool.shutdown(true).await.completed).await, 1);
 }
 
 pub async fn runtime_by_detection(rig: Rig) {
-    let pool = Executor::builder()
-        .backend(rig.backend())
-        .max_workers(2)
-        .runtime(Runtime::detect())
-        .build()
-        .unwrap();
+    let pool =
+        Executor::builder().backend(rig.backend()).max_workers(2).runtime(Runtime::detect()).build().unwrap();
     works(&pool).await;
 }
 
@@ -110,11 +103,7 @@ pub async fn standalone_under_any_runtime(rig: Rig) {
 
 /// Whatever runtime that settles on, the pool works there and here.
 pub async fn first_used_on_a_plain_thread(rig: Rig) {
-    let pool = Executor::builder()
-        .backend(rig.backend())
-        .max_workers(2)
-        .build()
-        .unwrap();
+    let pool = Executor::builder().backend(rig.backend()).max_workers(2).build().unwrap();
     let first = pool.clone();
     on_thread(move || Host::Standalone.block_on(async move { works(&first).await })).await;
     works(&pool).await;
@@ -129,12 +118,29 @@ pub async fn tokio_is_in_context_where_it_is_the_host(rig: Rig) {
         let in_context = || tokio::runtime::Handle::try_current().is_ok();
         let pool = rig.pool(1);
         assert!(pool.spawn(async move { in_context() }).await.unwrap());
-        assert!(
-            pool.submit_async(async |()| tokio::task::yield_now().await, ())
-                .await
-                .is_ok()
-        );
-        assert!(pool.spawn_blocking(in_context).await.unwrap());
+        assert!(pool.submit_async(async |()| tokio::task::yield_now().await, ()).await.is_ok());
+        if rig.borrows_threads() {
+            assert!(pool.spawn_blocking(in_context).await.unwrap());
+        }
+    }
+}
+
+/// A pool that was told to use a runtime which has ended works on threads of its own, or says that it cannot.
+pub async fn named_runtime_that_is_gone(rig: Rig) {
+    if !rig.host().is_tokio() {
+        return;
+    }
+    #[cfg(feature = "tokio")]
+    {
+        let handle = rig.elsewhere(async |_| tokio::runtime::Handle::current()).await;
+        let runtime = Runtime::tokio(handle);
+        let builder = Executor::builder().backend(rig.backend()).runtime(runtime);
+        let pool = builder.max_workers(2).build().unwrap();
+        resolve(vec![pool.submit(double, 21), pool.submit_async(double_async, 21)]).await;
+        for result in pool.map(double, 0..10).collect::<Vec<_>>().await {
+            assert_is!(result, Ok(_) | Err(TaskError::Shutdown));
+        }
+        pool.shutdown(false).await;
     }
 }
 
@@ -168,10 +174,8 @@ pub async fn runtime_ends_while_tasks_wait(rig: Rig) {
 }
 
 pub async fn runtime_ends_while_async_tasks_wait(rig: Rig) {
-    let (pool, tasks) = leave_behind(&rig, |pool, call| {
-        pool.submit_async(crate::work::mark_async, call)
-    })
-    .await;
+    let (pool, tasks) =
+        leave_behind(&rig, |pool, call| pool.submit_async(crate::work::mark_async, call)).await;
     resolve(tasks).await;
     resolve(vec![pool.submit_async(double_async, 21)]).await;
     pool.shutdown(false).await;
@@ -190,9 +194,7 @@ pub async fn runtime_ends_while_a_stream_is_open(rig: Rig) {
     let ended = rest.iter().position(Result::is_err).unwrap_or(499);
     assert!(rest[..ended].iter().all(Result::is_ok));
     assert!(
-        rest[ended..]
-            .iter()
-            .all(|result| matches!(result, Err(TaskError::Shutdown | TaskError::Cancelled)))
+        rest[ended..].iter().all(|result| matches!(result, Err(TaskError::Shutdown | TaskError::Cancelled)))
     );
 }
 

@@ -2,8 +2,9 @@
 
 use futures::future::{join, join_all, join3, ready};
 use futures::{StreamExt as _, poll};
-use polypool::{CancellationPolicy, Executor, TaskError, TaskOptions};
+use polypool::{CancellationPolicy, Executor, TaskError, TaskOptions, worker};
 
+use crate::gate::Gate;
 use crate::rig::Rig;
 use crate::work::{double, double_async, fail, hold_async, mark};
 
@@ -27,7 +28,8 @@ topic! { shutdown:
         again_with_a_laxer_policy_loosens_nothing,
         refuses_while_it_waits,
         goes_on_when_its_future_is_dropped,
-        asked_for_by_a_task_of_the_pool,
+        awaited_by_a_task_of_the_pool,
+        awaited_by_all_tasks_of_the_pool,
         waiting_submitters_are_told,
         open_stream_is_told,
         many_at_once,
@@ -45,11 +47,7 @@ async fn use_up(rig: &Rig, pool: &Executor) {
         assert_eq!(pool.submit(double, n).await.unwrap(), 2 * n);
     }
     assert!(pool.submit(fail, "no".to_owned()).await.is_err());
-    assert!(
-        pool.submit_async(async |message: String| fail(message), "no".to_owned())
-            .await
-            .is_err()
-    );
+    assert!(pool.submit_async(async |message: String| fail(message), "no".to_owned()).await.is_err());
     let aborted = pool.submit_async(hold_async, (rig.gate(), 0));
     aborted.abort();
     assert!(aborted.await.is_err());
@@ -78,18 +76,9 @@ pub async fn everything_is_refused_afterwards(rig: Rig) {
     pool.shutdown(true).await;
     assert_is!(pool.submit(double, 1).await, Err(TaskError::Shutdown));
     assert_is!(pool.submit_async(double_async, 1).await, Err(TaskError::Shutdown));
-    assert_is!(
-        pool.submit_with(TaskOptions::new(), double, 1).await,
-        Err(TaskError::Shutdown)
-    );
-    assert_is!(
-        pool.submit_async_with(TaskOptions::new(), double_async, 1).await,
-        Err(TaskError::Shutdown)
-    );
-    assert_is!(
-        pool.submit_when_ready(double, 1).await.await,
-        Err(TaskError::Shutdown)
-    );
+    assert_is!(pool.submit_with(TaskOptions::new(), double, 1).await, Err(TaskError::Shutdown));
+    assert_is!(pool.submit_async_with(TaskOptions::new(), double_async, 1).await, Err(TaskError::Shutdown));
+    assert_is!(pool.submit_when_ready(double, 1).await.await, Err(TaskError::Shutdown));
     assert_is!(pool.spawn(async { 1 }).await, Err(TaskError::Shutdown));
     assert_is!(pool.spawn_blocking(|| 1).await, Err(TaskError::Shutdown));
     assert_is!(pool.warm_up().await, Err(TaskError::Shutdown));
@@ -102,9 +91,7 @@ pub async fn everything_is_refused_afterwards(rig: Rig) {
 pub async fn try_submit_gives_the_argument_back_afterwards(rig: Rig) {
     let pool = rig.pool(1);
     pool.shutdown(true).await;
-    let refused = pool
-        .try_submit(|text: String| text, "mine".to_owned())
-        .unwrap_err();
+    let refused = pool.try_submit(|text: String| text, "mine".to_owned()).unwrap_err();
     assert_eq!(refused.arg, "mine");
     assert_is!(refused.reason, TaskError::Shutdown);
 }
@@ -114,20 +101,11 @@ pub async fn streams_after_shutdown(rig: Rig) {
     pool.shutdown(true).await;
     let mapped: Vec<_> = pool.map(double, 0..3).collect().await;
     let completed: Vec<_> = pool.as_completed(double, 0..3).collect().await;
-    assert!(
-        !mapped.is_empty() && !completed.is_empty(),
-        "three inputs are not nothing"
-    );
-    for result in mapped
-        .into_iter()
-        .chain(completed.into_iter().map(|(_, result)| result))
-    {
+    assert!(!mapped.is_empty() && !completed.is_empty(), "three inputs are not nothing");
+    for result in mapped.into_iter().chain(completed.into_iter().map(|(_, result)| result)) {
         assert_is!(result, Err(TaskError::Shutdown));
     }
-    assert!(
-        pool.map(double, 0..).next().await.unwrap().is_err(),
-        "also where the input never ends"
-    );
+    assert!(pool.map(double, 0..).next().await.unwrap().is_err(), "also where the input never ends");
 }
 
 pub async fn seen_by_every_clone(rig: Rig) {
@@ -177,12 +155,7 @@ pub async fn with_tasks_that_nobody_polls(rig: Rig) {
 }
 
 pub async fn drop_after_shutdown(rig: Rig) {
-    let pool = rig
-        .builder()
-        .max_workers(1)
-        .on_drop(CancellationPolicy::ALL)
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(1).on_drop(CancellationPolicy::ALL).build().unwrap();
     let task = pool.submit(double, 21);
     let (_, result) = join(pool.shutdown(false), task).await;
     assert_eq!(result.unwrap(), 42);
@@ -246,10 +219,7 @@ pub async fn refuses_while_it_waits(rig: Rig) {
     let mut shutdown = pool.shutdown(false);
     assert!(poll!(&mut shutdown).is_pending());
     assert_is!(pool.submit(double, 1).await, Err(TaskError::Shutdown));
-    assert_is!(
-        pool.try_submit(double, 1).unwrap_err().reason,
-        TaskError::Shutdown
-    );
+    assert_is!(pool.try_submit(double, 1).unwrap_err().reason, TaskError::Shutdown);
     busy.release().await;
     assert_eq!(shutdown.await.completed, 1);
 }
@@ -266,25 +236,31 @@ pub async fn goes_on_when_its_future_is_dropped(rig: Rig) {
     busy.release().await;
 }
 
-/// It need not be awaited there, and could not be: the task is one of those that it waits for.
-pub async fn asked_for_by_a_task_of_the_pool(rig: Rig) {
+/// It waits for every worker but those whose tasks wait for just that.
+pub async fn awaited_by_a_task_of_the_pool(rig: Rig) {
     let (pool, journal) = (rig.pool(1), rig.gate());
     let busy = rig.occupy(&pool).await;
     let asking = pool.submit_async(
-        async |()| {
-            let mut shutdown = polypool::worker::executor()
-                .expect("inside a task")
-                .shutdown(true);
-            poll!(&mut shutdown).is_pending()
-        },
+        async |()| worker::executor().expect("inside a task").shutdown(true).await.cancelled,
         (),
     );
     let pending = pool.submit(mark, (journal, 1));
     busy.release().await;
-    assert!(asking.await.unwrap());
+    assert_eq!(asking.await.unwrap(), 1);
     assert_is!(pending.await, Err(TaskError::Cancelled));
     assert_eq!(pool.shutdown(true).await.cancelled, 1);
     assert_eq!(journal.notes(), []);
+}
+
+pub async fn awaited_by_all_tasks_of_the_pool(rig: Rig) {
+    let (pool, gate) = (rig.pool(3), rig.gate());
+    let asking = async |gate: Gate| {
+        gate.meet(3).await;
+        worker::executor().expect("inside a task").shutdown(false).await;
+    };
+    let tasks: Vec<_> = (0..3).map(|_| pool.submit_async(asking, gate)).collect();
+    assert!(join_all(tasks).await.into_iter().all(|result| result.is_ok()));
+    assert_eq!(pool.shutdown(false).await.completed, 3);
 }
 
 pub async fn waiting_submitters_are_told(rig: Rig) {

@@ -34,11 +34,7 @@ pub async fn future_that_captures(rig: Rig) {
 
 pub async fn closure_that_captures(rig: Rig) {
     let (send, receive) = mpsc::channel();
-    rig.pool(1)
-        .spawn_blocking(move || send.send("from inside"))
-        .await
-        .unwrap()
-        .unwrap();
+    rig.pool(1).spawn_blocking(move || send.send("from inside")).await.unwrap().unwrap();
     assert_eq!(receive.recv(), Ok("from inside"));
 }
 
@@ -101,11 +97,7 @@ pub async fn many_futures_interleave_with_functions(rig: Rig) {
     let closures: Vec<_> = (0..100_u64).map(|n| pool.spawn_blocking(move || 3 * n)).collect();
     for (n, ((future, function), closure)) in (0..).zip(futures.into_iter().zip(functions).zip(closures)) {
         assert_eq!(
-            (
-                future.await.unwrap(),
-                function.await.unwrap(),
-                closure.await.unwrap()
-            ),
+            (future.await.unwrap(), function.await.unwrap(), closure.await.unwrap()),
             (n, 2 * n, 3 * n)
         );
     }

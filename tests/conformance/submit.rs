@@ -46,13 +46,7 @@ fn last<T: Serialize + DeserializeOwned + Send + 'static>(mut items: Vec<T>) -> 
 pub async fn generic_function(rig: Rig) {
     let pool = rig.pool(2);
     assert_eq!(pool.submit(last::<u8>, vec![1, 2]).await.unwrap(), Some(2));
-    assert_eq!(
-        pool.submit(last::<String>, vec!["a".to_owned()])
-            .await
-            .unwrap()
-            .as_deref(),
-        Some("a")
-    );
+    assert_eq!(pool.submit(last::<String>, vec!["a".to_owned()]).await.unwrap().as_deref(), Some("a"));
     assert_eq!(pool.submit(last::<()>, vec![]).await.unwrap(), None);
 }
 
@@ -70,9 +64,7 @@ pub async fn async_function(rig: Rig) {
 pub async fn async_closure_that_captures_nothing(rig: Rig) {
     let pool = rig.pool(2);
     assert_eq!(
-        pool.submit_async(|text: String| async move { text.len() }, "four".to_owned())
-            .await
-            .unwrap(),
+        pool.submit_async(|text: String| async move { text.len() }, "four".to_owned()).await.unwrap(),
         4
     );
 }
@@ -89,16 +81,9 @@ enum Shape {
 }
 
 pub async fn own_types_as_argument_and_result(rig: Rig) {
-    let shapes = Shape::Named(
-        "two".to_owned(),
-        vec![Shape::Circle { radius: 0.5 }, Shape::Empty],
-    );
+    let shapes = Shape::Named("two".to_owned(), vec![Shape::Circle { radius: 0.5 }, Shape::Empty]);
     let argument = BTreeMap::from([(Some(1_u8), shapes)]);
-    let result = rig
-        .pool(1)
-        .submit(|map: BTreeMap<Option<u8>, Shape>| map, argument.clone())
-        .await
-        .unwrap();
+    let result = rig.pool(1).submit(|map: BTreeMap<Option<u8>, Shape>| map, argument.clone()).await.unwrap();
     assert_eq!(result, argument);
 }
 
@@ -106,10 +91,7 @@ pub async fn large_argument_and_result(rig: Rig) {
     let bytes: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[1]).collect();
     let pool = rig.pool(1);
     let result = pool
-        .submit(
-            |bytes: Vec<u8>| bytes.into_iter().rev().collect::<Vec<_>>(),
-            bytes.clone(),
-        )
+        .submit(|bytes: Vec<u8>| bytes.into_iter().rev().collect::<Vec<_>>(), bytes.clone())
         .await
         .unwrap();
     assert!(result.iter().eq(bytes.iter().rev()));
@@ -134,10 +116,7 @@ pub async fn options_do_not_change_the_result(rig: Rig) {
         .timeout(crate::rig::AGES)
         .capture_output(true);
     assert_eq!(pool.submit_with(options.clone(), double, 21).await.unwrap(), 42);
-    assert_eq!(
-        pool.submit_async_with(options, double_async, 21).await.unwrap(),
-        42
-    );
+    assert_eq!(pool.submit_async_with(options, double_async, 21).await.unwrap(), 42);
 }
 
 const MANY: u64 = 2_000;
@@ -172,19 +151,12 @@ pub async fn tasks_of_many_threads(rig: Rig) {
     let submitters = (0..8).map(|thread: u64| {
         let pool = pool.clone();
         crate::rig::on_thread(move || {
-            (0..100)
-                .map(|n| pool.submit(double, 100 * thread + n))
-                .collect::<Vec<_>>()
+            (0..100).map(|n| pool.submit(double, 100 * thread + n)).collect::<Vec<_>>()
         })
     });
     let tasks = join_all(submitters).await.into_iter().flatten();
     let results = join_all(tasks).await;
-    assert!(
-        results
-            .into_iter()
-            .map(Result::unwrap)
-            .eq((0..800).map(|n| 2 * n))
-    );
+    assert!(results.into_iter().map(Result::unwrap).eq((0..800).map(|n| 2 * n)));
 }
 
 pub async fn debug_of_a_pool_and_its_handles_while_it_works(rig: Rig) {

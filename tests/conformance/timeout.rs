@@ -25,6 +25,7 @@ topic! { timeout:
         own_limit_overrides_a_shorter_one_of_the_pool,
         counts_as_failed,
         each_of_many,
+        shorter_limit_after_a_longer_one,
         result_after_the_limit_goes_nowhere,
     ]
     ByAsking [
@@ -43,28 +44,13 @@ pub async fn task_that_ends_in_time(rig: Rig) {
     let pool = rig.builder().max_workers(1).task_timeout(AGES).build().unwrap();
     assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
     assert_eq!(pool.submit_with(within(AGES), double, 21).await.unwrap(), 42);
-    assert_eq!(
-        pool.submit_async_with(within(AGES), double_async, 21)
-            .await
-            .unwrap(),
-        42
-    );
+    assert_eq!(pool.submit_async_with(within(AGES), double_async, 21).await.unwrap(), 42);
 }
 
 pub async fn endless_limit_is_none(rig: Rig) {
-    let pool = rig
-        .builder()
-        .max_workers(1)
-        .task_timeout(Duration::MAX)
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(1).task_timeout(Duration::MAX).build().unwrap();
     assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
-    assert_eq!(
-        pool.submit_async_with(within(Duration::MAX), double_async, 21)
-            .await
-            .unwrap(),
-        42
-    );
+    assert_eq!(pool.submit_async_with(within(Duration::MAX), double_async, 21).await.unwrap(), 42);
 }
 
 pub async fn task_runs_out_of_time(rig: Rig) {
@@ -86,10 +72,7 @@ pub async fn async_task_runs_out_of_time(rig: Rig) {
 
 pub async fn spawned_future_runs_out_of_time(rig: Rig) {
     let pool = rig.builder().max_workers(1).task_timeout(SHORT).build().unwrap();
-    assert_is!(
-        pool.spawn(rig.gate().pass()).await,
-        Err(TaskError::TimedOut { after: SHORT })
-    );
+    assert_is!(pool.spawn(rig.gate().pass()).await, Err(TaskError::TimedOut { after: SHORT }));
 }
 
 pub async fn pool_goes_on(rig: Rig) {
@@ -109,26 +92,16 @@ pub async fn runs_from_the_start_not_from_the_submission(rig: Rig) {
         pool.submit_async_with(within(SHORT), double_async, 21),
     );
     rig.outlast(SHORT).await;
-    assert_eq!(
-        (sync.state(), suspended.state()),
-        (TaskState::Queued, TaskState::Queued)
-    );
+    assert_eq!((sync.state(), suspended.state()), (TaskState::Queued, TaskState::Queued));
     busy.release().await;
     let (sync, suspended) = join(sync.report(), suspended.report()).await;
-    assert_eq!(
-        (sync.attempts, suspended.attempts),
-        (1, 1),
-        "both came to their turn"
-    );
+    assert_eq!((sync.attempts, suspended.attempts), (1, 1), "both came to their turn");
 }
 
 pub async fn limit_of_the_pool(rig: Rig) {
     let pool = rig.builder().max_workers(1).task_timeout(SHORT).build().unwrap();
     let gate = rig.gate();
-    assert_is!(
-        rig.gated(&pool, gate, 1).await,
-        Err(TaskError::TimedOut { after: SHORT })
-    );
+    assert_is!(rig.gated(&pool, gate, 1).await, Err(TaskError::TimedOut { after: SHORT }));
     gate.open();
 }
 
@@ -161,12 +134,24 @@ pub async fn counts_as_failed(rig: Rig) {
 
 pub async fn each_of_many(rig: Rig) {
     let (pool, gate) = (rig.pool(4), rig.gate());
-    let tasks: Vec<_> = (0..100)
-        .map(|n| pool.submit_async_with(within(SHORT / 4), hold_async, (gate, n)))
-        .collect();
+    let tasks: Vec<_> =
+        (0..100).map(|n| pool.submit_async_with(within(SHORT / 4), hold_async, (gate, n))).collect();
     for task in tasks {
         assert!(task.await.unwrap_err().is_timed_out());
     }
+}
+
+pub async fn shorter_limit_after_a_longer_one(rig: Rig) {
+    let (pool, gate) = (rig.pool(2), rig.gate());
+    let long = rig.gated_with(within(AGES), &pool, gate, 1);
+    gate.wait_arrivals(1).await;
+    for _ in 0..3 {
+        let short = pool.submit_async_with(within(SHORT), hold_async, (gate, 2));
+        assert_is!(short.await, Err(TaskError::TimedOut { after: SHORT }));
+    }
+    assert_eq!(long.state(), TaskState::Running);
+    gate.open();
+    assert_eq!(long.await.unwrap(), 1);
 }
 
 pub async fn result_after_the_limit_goes_nowhere(rig: Rig) {

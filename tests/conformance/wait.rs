@@ -49,11 +49,7 @@ pub async fn all(rig: Rig) {
     let all = ids(&tasks);
     let waited = wait(tasks, Wait::All).await;
     assert_eq!(parts(&waited, &all).1, []);
-    let mut results: Vec<u64> = join_all(waited.done)
-        .await
-        .into_iter()
-        .map(Result::unwrap)
-        .collect();
+    let mut results: Vec<u64> = join_all(waited.done).await.into_iter().map(Result::unwrap).collect();
     results.sort_unstable();
     assert!(results.into_iter().eq((0..20).map(|n| 2 * n)));
 }
@@ -92,11 +88,7 @@ pub async fn first_error_ends_it(rig: Rig) {
 pub async fn first_error_without_an_error_is_all(rig: Rig) {
     let pool = rig.pool(2);
     let own_error = |()| Err::<u64, String>("a value".to_owned());
-    let waited = wait(
-        [pool.submit(own_error, ()), pool.submit(own_error, ())],
-        Wait::FirstError,
-    )
-    .await;
+    let waited = wait([pool.submit(own_error, ()), pool.submit(own_error, ())], Wait::FirstError).await;
     assert_eq!((waited.done.len(), waited.pending.len()), (2, 0));
 }
 
@@ -151,10 +143,7 @@ pub async fn first_error_while_others_run(rig: Rig) {
 
 pub async fn all_waits_for_the_last(rig: Rig) {
     let (pool, gate) = (rig.pool(2), rig.gate());
-    let mut waiting = Box::pin(wait(
-        [pool.submit(double, 1), rig.gated(&pool, gate, 1)],
-        Wait::All,
-    ));
+    let mut waiting = Box::pin(wait([pool.submit(double, 1), rig.gated(&pool, gate, 1)], Wait::All));
     gate.wait_arrivals(1).await;
     assert!(poll!(&mut waiting).is_pending());
     gate.open();
@@ -171,10 +160,7 @@ pub async fn limit_gives_what_is_done(rig: Rig) {
     assert!(parts(&waited, &all).1.contains(&slow_id));
     gate.open();
     let results = join_all(waited.done.into_iter().chain(waited.pending)).await;
-    assert!(
-        results.into_iter().all(|result| result.is_ok()),
-        "a limit on waiting is none on the tasks"
-    );
+    assert!(results.into_iter().all(|result| result.is_ok()), "a limit on waiting is none on the tasks");
 }
 
 pub async fn dropping_it_detaches(rig: Rig) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::{join, join_all};
-use futures::{FutureExt as _, StreamExt as _, poll};
+use futures::{StreamExt as _, poll};
 use polypool::{BuildError, Executor, TaskError, worker};
 
 use crate::gate::Gate;
@@ -45,6 +45,7 @@ topic! { workers:
         resize_to_and_fro,
         figures_of_what_runs,
         workers_of_a_busy_pool,
+        leaving_the_pool_over_an_await,
     ]
     Blocking [
         leaving_the_pool_lets_another_in,
@@ -62,14 +63,7 @@ type Knowledge = (bool, Option<usize>, Option<u64>, usize, bool, bool);
 
 fn knowledge(_: ()) -> Knowledge {
     let of_a_pool = worker::executor().is_some();
-    (
-        worker::is_worker(),
-        worker::index(),
-        worker::id(),
-        worker::depth(),
-        of_a_pool,
-        worker::is_cancelled(),
-    )
+    (worker::is_worker(), worker::index(), worker::id(), worker::depth(), of_a_pool, worker::is_cancelled())
 }
 
 fn check_knowledge((is_worker, index, id, depth, of_a_pool, is_cancelled): Knowledge) {
@@ -96,23 +90,15 @@ pub async fn inside_a_spawned_task(rig: Rig) {
     let pool = rig.pool(1);
     check_knowledge(pool.spawn_blocking(|| knowledge(())).await.unwrap());
     check_knowledge(pool.spawn(async { knowledge(()) }).await.unwrap());
-    assert!(
-        !worker::is_worker(),
-        "what is said of a task is not said of who awaits it"
-    );
+    assert!(!worker::is_worker(), "what is said of a task is not said of who awaits it");
 }
 
 pub async fn executor_of_a_task_is_its_pool(rig: Rig) {
     let pool = rig.builder().max_workers(1).name("mine").build().unwrap();
-    let task = pool.submit(
-        |()| worker::executor().map(|pool| (pool.max_workers(), pool.backend_name().to_owned())),
-        (),
-    );
+    let task = pool
+        .submit(|()| worker::executor().map(|pool| (pool.max_workers(), pool.backend_name().to_owned())), ());
     let (max_workers, backend) = task.await.unwrap().expect("inside a task");
-    assert_eq!(
-        (max_workers, backend.as_str()),
-        (pool.max_workers(), pool.backend_name())
-    );
+    assert_eq!((max_workers, backend.as_str()), (pool.max_workers(), pool.backend_name()));
 }
 
 pub async fn names_of_the_backend(rig: Rig) {
@@ -129,20 +115,10 @@ fn own_index(_: ()) -> Option<usize> {
 pub async fn run_on_all_reaches_each_once(rig: Rig) {
     let pool = rig.pool(3);
     for _ in 0..3 {
-        let indices: Vec<_> = pool
-            .run_on_all(own_index, ())
-            .await
-            .into_iter()
-            .map(|index| index.unwrap().unwrap())
-            .collect();
+        let indices: Vec<_> =
+            pool.run_on_all(own_index, ()).await.into_iter().map(|index| index.unwrap().unwrap()).collect();
         assert_eq!(indices.len(), pool.max_workers());
-        assert!(
-            indices
-                .into_iter()
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .eq(0..pool.max_workers())
-        );
+        assert!(indices.into_iter().collect::<BTreeSet<_>>().into_iter().eq(0..pool.max_workers()));
     }
 }
 
@@ -150,11 +126,7 @@ pub async fn run_on_all_of_what_panics(rig: Rig) {
     let pool = rig.pool(3);
     let results = pool.run_on_all(fail, "on all".to_owned()).await;
     assert_eq!(results.len(), pool.max_workers());
-    assert!(
-        results
-            .iter()
-            .all(|result| result.as_ref().is_err_and(TaskError::is_panicked))
-    );
+    assert!(results.iter().all(|result| result.as_ref().is_err_and(TaskError::is_panicked)));
     assert_eq!(pool.submit(double, 1).await.unwrap(), 2);
 }
 
@@ -164,30 +136,15 @@ fn note_own_index(journal: Gate) {
 
 pub async fn initializer_runs_in_each_worker(rig: Rig) {
     let journal = rig.gate();
-    let pool = rig
-        .builder()
-        .max_workers(3)
-        .initializer(note_own_index, journal)
-        .build()
-        .unwrap();
-    assert!(
-        pool.run_on_all(double, 1)
-            .await
-            .into_iter()
-            .all(|result| result.is_ok())
-    );
+    let pool = rig.builder().max_workers(3).initializer(note_own_index, journal).build().unwrap();
+    assert!(pool.run_on_all(double, 1).await.into_iter().all(|result| result.is_ok()));
     let everyone: Vec<u64> = (0..pool.max_workers() as u64).collect();
     assert_eq!(journal.sorted_notes(), everyone);
 }
 
 pub async fn initializer_runs_before_the_first_task(rig: Rig) {
     let journal = rig.gate();
-    let pool = rig
-        .builder()
-        .max_workers(2)
-        .initializer(note_own_index, journal)
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(2).initializer(note_own_index, journal).build().unwrap();
     let notes = |journal: Gate| (worker::index().unwrap() as u64, journal.notes());
     for result in join_all((0..20).map(|_| pool.submit(notes, journal))).await {
         let (index, notes) = result.unwrap();
@@ -201,24 +158,15 @@ pub async fn initializer_with_an_argument_and_an_outcome(rig: Rig) {
         journal.note(text.parse()?);
         Ok(())
     };
-    let pool = rig
-        .builder()
-        .max_workers(1)
-        .initializer(initializer, (journal, "7".to_owned()))
-        .build()
-        .unwrap();
+    let pool =
+        rig.builder().max_workers(1).initializer(initializer, (journal, "7".to_owned())).build().unwrap();
     assert_eq!(pool.submit(double, 1).await.unwrap(), 2);
     assert_eq!(journal.notes(), [7]);
 }
 
 pub async fn initializer_of_a_pool_that_is_not_used(rig: Rig) {
     let journal = rig.gate();
-    let pool = rig
-        .builder()
-        .max_workers(1)
-        .initializer(note_own_index, journal)
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(1).initializer(note_own_index, journal).build().unwrap();
     pool.shutdown(false).await;
     assert_eq!(journal.notes(), []);
 }
@@ -236,23 +184,13 @@ async fn is_told(pool: Executor, reason: &str) {
     told(pool.submit(double, 1).await.unwrap_err());
     told(pool.spawn(async {}).await.unwrap_err());
     told(pool.warm_up().await.unwrap_err());
-    assert!(
-        pool.run_on_all(double, 1)
-            .await
-            .into_iter()
-            .all(|result| result.is_err())
-    );
+    assert!(pool.run_on_all(double, 1).await.into_iter().all(|result| result.is_err()));
     pool.shutdown(false).await;
 }
 
 pub async fn initializer_that_fails(rig: Rig) {
     let initializer = |()| Err::<(), _>("no database".to_owned());
-    let pool = rig
-        .builder()
-        .max_workers(2)
-        .initializer(initializer, ())
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(2).initializer(initializer, ()).build().unwrap();
     is_told(pool, "no database").await;
 }
 
@@ -261,34 +199,19 @@ fn panicking((): ()) {
 }
 
 pub async fn initializer_that_panics(rig: Rig) {
-    let pool = rig
-        .builder()
-        .max_workers(2)
-        .initializer(panicking, ())
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(2).initializer(panicking, ()).build().unwrap();
     is_told(pool, "no database").await;
 }
 
 pub async fn initializer_that_fails_is_told_by_warm_up(rig: Rig) {
     let initializer = |()| Err::<(), _>("no database".to_owned());
-    let pool = rig
-        .builder()
-        .max_workers(2)
-        .initializer(initializer, ())
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(2).initializer(initializer, ()).build().unwrap();
     assert_is!(pool.warm_up().await, Err(TaskError::InitializerFailed(text)) if text.contains("no database"));
 }
 
 pub async fn initializer_that_fails_resolves_streams(rig: Rig) {
     let initializer = |()| Err::<(), _>("no database".to_owned());
-    let pool = rig
-        .builder()
-        .max_workers(2)
-        .initializer(initializer, ())
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(2).initializer(initializer, ()).build().unwrap();
     let results: Vec<_> = pool.map(double, 0..).fail_fast().collect().await;
     assert_eq!(results.len(), 1);
     assert_is!(&results[0], Err(TaskError::InitializerFailed(_)));
@@ -296,12 +219,7 @@ pub async fn initializer_that_fails_resolves_streams(rig: Rig) {
 
 pub async fn warm_up_starts_the_workers(rig: Rig) {
     let journal = rig.gate();
-    let pool = rig
-        .builder()
-        .max_workers(3)
-        .initializer(note_own_index, journal)
-        .build()
-        .unwrap();
+    let pool = rig.builder().max_workers(3).initializer(note_own_index, journal).build().unwrap();
     pool.warm_up().await.unwrap();
     assert_eq!(journal.notes().len(), pool.max_workers());
     assert_eq!(pool.submit(double, 1).await.unwrap(), 2);
@@ -325,18 +243,11 @@ pub async fn resize_to_zero(rig: Rig) {
 
 pub async fn max_workers_as_asked_for(rig: Rig) {
     let workers = |n| {
-        if rig.excuse(Class::Unattended).is_some() {
-            1
-        } else {
-            n
-        }
+        if rig.excuse(Class::Unattended).is_some() { 1 } else { n }
     };
     assert_eq!(rig.pool(1).max_workers(), 1);
     assert_eq!(rig.pool(5).max_workers(), workers(5));
-    assert_eq!(
-        rig.builder().build().unwrap().max_workers(),
-        workers(polypool::cpu_count())
-    );
+    assert_eq!(rig.builder().build().unwrap().max_workers(), workers(polypool::cpu_count()));
 }
 
 pub async fn figures_of_an_idle_pool(rig: Rig) {
@@ -345,11 +256,7 @@ pub async fn figures_of_an_idle_pool(rig: Rig) {
     assert_eq!((stats.queued, stats.running), (0, 0));
     assert_eq!(pool.submit(double, 1).await.unwrap(), 2);
     let stats = pool.stats();
-    assert_eq!(
-        (stats.queued, stats.running),
-        (0, 0),
-        "who sees the result sees the counts"
-    );
+    assert_eq!((stats.queued, stats.running), (0, 0), "who sees the result sees the counts");
 }
 
 pub async fn figures_of_what_waits(rig: Rig) {
@@ -386,24 +293,15 @@ pub async fn run_on_all_keeps_a_worker_each_until_all_are_there(rig: Rig) {
     let (pool, gate) = (rig.pool(2), rig.gate());
     let busy = rig.gated(&pool, gate, 1);
     gate.wait_arrivals(1).await;
-    let all = pool.run_on_all(own_index, ());
-    let (indices, ()) = join(all, async {
-        // One worker is free, and must not do the other's part.
-        let mut probe = Box::pin(pool.submit(double, 21));
-        let _ = (&mut probe).now_or_never();
-        gate.open();
-        assert!(busy.await.is_ok());
-        assert_eq!(probe.await.unwrap(), 42);
-    })
-    .await;
-    assert!(
-        indices
-            .into_iter()
-            .map(|index| index.unwrap().unwrap())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .eq(0..2)
-    );
+    // One worker is free, and must not do the other's part: what comes after is done, and that part is not.
+    let mut all = Box::pin(pool.run_on_all(own_index, ()));
+    assert!(poll!(&mut all).is_pending());
+    assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
+    assert!(poll!(&mut all).is_pending());
+    gate.open();
+    assert!(busy.await.is_ok());
+    let indices: BTreeSet<_> = all.await.into_iter().map(|index| index.unwrap().unwrap()).collect();
+    assert!(indices.into_iter().eq(0..2));
 }
 
 pub async fn resize_grows_at_once(rig: Rig) {
@@ -432,12 +330,7 @@ async fn most_at_once(rig: &Rig, pool: &Executor) -> usize {
     let room = rig.gate();
     let blocking: Vec<_> = (0..40).map(|_| pool.submit(dwell, room)).collect();
     let suspended: Vec<_> = (0..40).map(|_| pool.submit_async(dwell_async, room)).collect();
-    assert!(
-        join_all(blocking.into_iter().chain(suspended))
-            .await
-            .into_iter()
-            .all(|result| result.is_ok())
-    );
+    assert!(join_all(blocking.into_iter().chain(suspended)).await.into_iter().all(|result| result.is_ok()));
     room.most_inside()
 }
 
@@ -480,19 +373,8 @@ pub async fn workers_of_a_busy_pool(rig: Rig) {
     let pool = rig.pool(3);
     let busy = rig.occupy(&pool).await;
     let workers = pool.workers();
-    assert_eq!(
-        workers
-            .iter()
-            .map(|worker| worker.id)
-            .collect::<BTreeSet<_>>()
-            .len(),
-        3
-    );
-    assert!(
-        workers
-            .iter()
-            .all(|worker| worker.pid.is_none_or(|pid| pid == std::process::id()))
-    );
+    assert_eq!(workers.iter().map(|worker| worker.id).collect::<BTreeSet<_>>().len(), 3);
+    assert!(workers.iter().all(|worker| worker.pid.is_none_or(|pid| pid == std::process::id())));
     busy.release().await;
 }
 
@@ -511,5 +393,21 @@ pub async fn leaving_the_pool_lets_another_in(rig: Rig) {
     gate.open();
     assert_eq!(leaving.await.unwrap(), 1);
     assert_eq!(pool.submit_async(hold_async, (gate, 2)).await.unwrap(), 2);
+    assert_eq!(most_at_once(&rig, &pool).await, 1);
+}
+
+pub async fn leaving_the_pool_over_an_await(rig: Rig) {
+    let (pool, gate) = (rig.pool(1), rig.gate());
+    let leaving = pool.submit_async(
+        async |gate: Gate| {
+            let _guard = worker::leave_pool();
+            gate.pass().await;
+        },
+        gate,
+    );
+    gate.wait_arrivals(1).await;
+    assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
+    gate.open();
+    leaving.await.unwrap();
     assert_eq!(most_at_once(&rig, &pool).await, 1);
 }
