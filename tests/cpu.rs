@@ -14,10 +14,7 @@ fn counts_stay_within_each_other() {
     let report = polypool::cpu::report();
     assert_eq!(polypool::cpu_count(), report.logical);
     assert_eq!(polypool::physical_cpu_count(), report.physical);
-    assert!(
-        report.physical >= 1 && report.physical <= report.logical,
-        "{report}"
-    );
+    assert!(report.physical >= 1 && report.physical <= report.logical, "{report}");
     if let Some(machine) = report.machine.cpus {
         assert!(report.logical <= machine, "{report}");
     }
@@ -82,9 +79,8 @@ mod linux {
             return;
         }
         tracing::subscriber::set_global_default(&EVENTS).expect("a process of our own");
-        let counts: Vec<_> = (0..3)
-            .map(|_| (polypool::cpu_count(), polypool::physical_cpu_count()))
-            .collect();
+        let counts: Vec<_> =
+            (0..3).map(|_| (polypool::cpu_count(), polypool::physical_cpu_count())).collect();
         assert!(counts.iter().all(|count| *count == counts[0]));
         let report = polypool::cpu::report();
         let (logical, physical) = counts[0];
@@ -102,13 +98,8 @@ mod linux {
         let myself = env::current_exe().expect("the path of the test binary");
         let mut words = wrapper.iter().map(AsRef::as_ref).chain([myself.as_os_str()]);
         let mut command = Command::new(words.next()?);
-        command
-            .args(words)
-            .args(["--exact", "linux::child", "--nocapture", "--test-threads=1"]);
-        command
-            .env(CHILD, "1")
-            .env_remove(VARIABLE)
-            .envs(variable.map(|value| (VARIABLE, value)));
+        command.args(words).args(["--exact", "linux::child", "--nocapture", "--test-threads=1"]);
+        command.env(CHILD, "1").env_remove(VARIABLE).envs(variable.map(|value| (VARIABLE, value)));
         let output = match command.output() {
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             output => output.expect("the test binary starts"),
@@ -116,28 +107,17 @@ mod linux {
         let stdout = String::from_utf8_lossy(&output.stdout);
         let line = stdout.lines().find_map(|line| line.strip_prefix("counts: "));
         let line = line.unwrap_or_else(|| panic!("no counts in {output:?}"));
-        let numbers: Vec<usize> = line
-            .split(' ')
-            .map(|number| number.parse().expect("a number"))
-            .collect();
+        let numbers: Vec<usize> = line.split(' ').map(|number| number.parse().expect("a number")).collect();
         let [logical, physical, environment, warned, events] = numbers[..] else {
             panic!("not five numbers: {line}")
         };
         let environment = (environment > 0).then_some(environment);
-        Some(Counts {
-            logical,
-            physical,
-            environment,
-            warned_about_cores: warned == 1,
-            events,
-        })
+        Some(Counts { logical, physical, environment, warned_about_cores: warned == 1, events })
     }
 
     fn one_allowed_cpu() -> usize {
         let mask = sched_getaffinity(None).expect("a mask");
-        (0..CpuSet::MAX_CPU)
-            .find(|&cpu| mask.is_set(cpu))
-            .expect("a CPU to run on")
+        (0..CpuSet::MAX_CPU).find(|&cpu| mask.is_set(cpu)).expect("a CPU to run on")
     }
 
     #[test]
@@ -163,10 +143,7 @@ mod linux {
     #[test]
     fn capped_by_the_variable() {
         let counts = counts(&[], Some("1")).expect("the test binary exists");
-        assert_eq!(
-            (counts.logical, counts.physical, counts.environment),
-            (1, 1, Some(1))
-        );
+        assert_eq!((counts.logical, counts.physical, counts.environment), (1, 1, Some(1)));
     }
 
     #[test]
@@ -175,14 +152,7 @@ mod linux {
         assert_eq!(plain.events, usize::from(plain.warned_about_cores));
         for value in ["abc", "0", "-1", ""] {
             let odd = counts(&[], Some(value)).expect("the test binary exists");
-            assert_eq!(
-                odd,
-                Counts {
-                    events: plain.events + 1,
-                    ..plain
-                },
-                "{value:?}"
-            );
+            assert_eq!(odd, Counts { events: plain.events + 1, ..plain }, "{value:?}");
         }
     }
 }

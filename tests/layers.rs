@@ -63,19 +63,14 @@ fn every_room_imports_only_from_rooms_above_it() {
 
 #[test]
 fn every_file_says_what_it_owns() {
-    let broken: Vec<_> = sources()
-        .iter()
-        .flat_map(|(path, source)| without_head(path, source))
-        .collect();
+    let broken: Vec<_> = sources().iter().flat_map(|(path, source)| without_head(path, source)).collect();
     assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
 }
 
 #[test]
 fn unsafe_stays_in_sys() {
-    let broken: Vec<_> = sources()
-        .iter()
-        .flat_map(|(path, source)| unsafe_outside_of_sys(path, source))
-        .collect();
+    let broken: Vec<_> =
+        sources().iter().flat_map(|(path, source)| unsafe_outside_of_sys(path, source)).collect();
     assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
 }
 
@@ -140,15 +135,11 @@ fn without_head(path: &str, source: &str) -> Vec<String> {
     }
     let lines = source.lines().count();
     let explained = || {
-        source
-            .lines()
-            .take(10)
-            .any(|line| line.starts_with("//") && words(line).any(|word| word == "long"))
+        source.lines().take(10).any(|line| line.starts_with("//") && words(line).any(|word| word == "long"))
     };
     if lines > LONG && !explained() {
-        broken.push(format!(
-            "src/{path}:1: has {lines} lines; split it, or say in its head why it is so long"
-        ));
+        broken
+            .push(format!("src/{path}:1: has {lines} lines; split it, or say in its head why it is so long"));
     }
     broken
 }
@@ -159,9 +150,7 @@ fn unsafe_outside_of_sys(path: &str, source: &str) -> Vec<String> {
     }
     let tokens = lex(source);
     let tokens = tokens.iter().filter(|token| token.text == "unsafe");
-    tokens
-        .map(|token| format!("src/{path}:{}: `unsafe` belongs into src/sys/", token.line))
-        .collect()
+    tokens.map(|token| format!("src/{path}:{}: `unsafe` belongs into src/sys/", token.line)).collect()
 }
 
 fn words(line: &str) -> impl Iterator<Item = &str> {
@@ -174,10 +163,7 @@ fn level(room: &str) -> Option<usize> {
 
 fn order() -> String {
     let lines: Vec<_> = ORDER.iter().map(|rooms| rooms.join(", ")).collect();
-    format!(
-        "a room may import from the rooms above it:\n    {}",
-        lines.join("\n    ")
-    )
+    format!("a room may import from the rooms above it:\n    {}", lines.join("\n    "))
 }
 
 /// The room of a path of modules, as named in [`ORDER`]. What is in `backend/` and not a backend is the
@@ -211,35 +197,26 @@ struct House {
 
 impl House {
     fn new(files: &[(String, String)]) -> Self {
-        let mut house = Self {
-            renamed: HashMap::new(),
-            tests: Vec::new(),
-        };
+        let mut house = Self { renamed: HashMap::new(), tests: Vec::new() };
         for (path, source) in files {
             let tokens = lex(source);
             if path == "lib.rs" {
                 house.renamed = renamed(&tokens);
             }
             let stem = path.strip_suffix(".rs").unwrap_or(path);
-            let owner = ["/mod", "lib"]
-                .iter()
-                .find_map(|own| stem.strip_suffix(own))
-                .unwrap_or(stem);
+            let owner = ["/mod", "lib"].iter().find_map(|own| stem.strip_suffix(own)).unwrap_or(stem);
             let slash = if owner.is_empty() { "" } else { "/" };
             let (_, modules) = without_tests(&tokens);
-            house
-                .tests
-                .extend(modules.iter().map(|module| format!("{owner}{slash}{module}")));
+            house.tests.extend(modules.iter().map(|module| format!("{owner}{slash}{module}")));
         }
         house
     }
 
     fn is_test(&self, path: &str) -> bool {
         let stem = path.strip_suffix(".rs").unwrap_or(path);
-        self.tests.iter().any(|test| {
-            stem.strip_prefix(test)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        self.tests
+            .iter()
+            .any(|test| stem.strip_prefix(test).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 
     /// The path of a file's module, as the compiler knows it.
@@ -274,9 +251,9 @@ impl House {
         match level(&to) {
             None => Some("the crate root is for users; name the room that owns it".to_owned()),
             Some(level) if level < above => None,
-            Some(level) if level == above => Some(format!(
-                "`{to}` stands beside `{from}`, and they do not know each other"
-            )),
+            Some(level) if level == above => {
+                Some(format!("`{to}` stands beside `{from}`, and they do not know each other"))
+            }
             Some(_) => Some(format!(
                 "`{to}` comes after `{from}`, which may know only {}",
                 ORDER[..above].concat().join(", ")
@@ -294,10 +271,8 @@ fn renamed(tokens: &[Token]) -> HashMap<String, String> {
         match token.text.as_str() {
             "path" if after(1) == "=" => path = Some(after(2).trim_matches('"')),
             "mod" => {
-                if let Some(room) = path
-                    .take()
-                    .map(|path| room(&segments(path)))
-                    .filter(|room| room != after(1))
+                if let Some(room) =
+                    path.take().map(|path| room(&segments(path))).filter(|room| room != after(1))
                 {
                     renamed.insert(after(1).to_owned(), room);
                 }
@@ -327,11 +302,7 @@ fn imports(module: &[String], tokens: &[Token]) -> Vec<Import> {
     while at < tokens.len() {
         let text = |index: usize| tokens.get(index).map_or("", |token| token.text.as_str());
         let before = |back: usize| at.checked_sub(back).map_or("", text);
-        let here: Vec<String> = module
-            .iter()
-            .chain(inline.iter().map(|(_, name)| name))
-            .cloned()
-            .collect();
+        let here: Vec<String> = module.iter().chain(inline.iter().map(|(_, name)| name)).cloned().collect();
         let starts_a_path = text(at + 1) == "::" && before(1) != "::" && is_name(text(at));
         match text(at) {
             "{" => depth += 1,
@@ -349,10 +320,7 @@ fn imports(module: &[String], tokens: &[Token]) -> Vec<Import> {
                     if path == ["backend"] {
                         names.insert(alias, path.clone());
                     }
-                    imports.push(Import {
-                        line: tokens[at].line,
-                        path,
-                    });
+                    imports.push(Import { line: tokens[at].line, path });
                 }
                 at = end;
                 continue;
@@ -362,13 +330,8 @@ fn imports(module: &[String], tokens: &[Token]) -> Vec<Import> {
                 let visibility = before(1) == "in" && before(2) == "(" && before(3) == "pub";
                 let macro_call = text(at) == "crate" && text(at + 3) == "!";
                 if before(1) != "$" && !visibility && !macro_call {
-                    let paths = paths
-                        .into_iter()
-                        .filter_map(|(path, _)| resolve(&here, &names, path));
-                    imports.extend(paths.map(|path| Import {
-                        line: tokens[at].line,
-                        path,
-                    }));
+                    let paths = paths.into_iter().filter_map(|(path, _)| resolve(&here, &names, path));
+                    imports.extend(paths.map(|path| Import { line: tokens[at].line, path }));
                 }
                 at = end;
                 continue;
@@ -383,12 +346,9 @@ fn imports(module: &[String], tokens: &[Token]) -> Vec<Import> {
 /// Names of the modules declared in the file. Only the path below the file's module is known here, hence the
 /// `self`.
 fn declared(tokens: &[Token]) -> HashMap<String, Vec<String>> {
-    let declarations = tokens
-        .windows(3)
-        .filter(|t| t[0].text == "mod" && matches!(t[2].text.as_str(), ";" | "{"));
-    declarations
-        .map(|t| (t[1].text.clone(), vec!["self".to_owned(), t[1].text.clone()]))
-        .collect()
+    let declarations =
+        tokens.windows(3).filter(|t| t[0].text == "mod" && matches!(t[2].text.as_str(), ";" | "{"));
+    declarations.map(|t| (t[1].text.clone(), vec!["self".to_owned(), t[1].text.clone()])).collect()
 }
 
 /// Reads a `use` tree, or a path in code, at `at`. Returns its leaves, each with the name that it binds, and
@@ -411,9 +371,7 @@ fn tree(tokens: &[Token], mut at: usize) -> (Vec<(Vec<String>, String)>, usize) 
                         continue;
                     }
                     leaves.extend(
-                        inner
-                            .into_iter()
-                            .map(|(inner, alias)| ([&path[..], &inner].concat(), alias)),
+                        inner.into_iter().map(|(inner, alias)| ([&path[..], &inner].concat(), alias)),
                     );
                     at = end;
                 }
@@ -507,10 +465,7 @@ fn lex(source: &str) -> Vec<Token> {
             }
             '"' => {
                 at = end_of_quote(&chars, at + 1, '"');
-                format!(
-                    "\"{}",
-                    chars[start + 1..at.max(start + 2) - 1].iter().collect::<String>()
-                )
+                format!("\"{}", chars[start + 1..at.max(start + 2) - 1].iter().collect::<String>())
             }
             // A lifetime has a name and no second quote behind its first character.
             '\'' if char(at + 1) != '\\' && char(at + 2) != '\'' => {
@@ -547,20 +502,13 @@ fn lex(source: &str) -> Vec<Token> {
             }
             c => {
                 at += 1;
-                if c.is_whitespace() {
-                    String::new()
-                } else {
-                    c.to_string()
-                }
+                if c.is_whitespace() { String::new() } else { c.to_string() }
             }
         };
         if !text.is_empty() {
             tokens.push(Token { line, text });
         }
-        line += chars[start..at.min(chars.len())]
-            .iter()
-            .filter(|&&c| c == '\n')
-            .count();
+        line += chars[start..at.min(chars.len())].iter().filter(|&&c| c == '\n').count();
     }
     tokens
 }
@@ -610,11 +558,7 @@ fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
             at = closing(tokens, at + 1);
         }
         if text(at) == "pub" {
-            at = if text(at + 1) == "(" {
-                closing(tokens, at + 1)
-            } else {
-                at + 1
-            };
+            at = if text(at + 1) == "(" { closing(tokens, at + 1) } else { at + 1 };
         }
         if text(at) == "mod" && text(at + 2) == ";" {
             modules.push(text(at + 1).to_owned());
@@ -647,9 +591,7 @@ fn end_of_item(tokens: &[Token], mut at: usize) -> usize {
         "mod", "use", "fn", "impl", "const", "static", "struct", "enum", "trait", "type", "async", "unsafe",
         "extern",
     ];
-    let is_item = tokens
-        .get(at)
-        .is_some_and(|token| ITEMS.contains(&token.text.as_str()));
+    let is_item = tokens.get(at).is_some_and(|token| ITEMS.contains(&token.text.as_str()));
     while at < tokens.len() {
         match tokens[at].text.as_str() {
             ";" => return at + 1,
@@ -668,10 +610,8 @@ mod checker {
     use super::*;
 
     fn house(files: &[(&str, &str)]) -> Vec<String> {
-        let files: Vec<_> = files
-            .iter()
-            .map(|(path, source)| (path.to_string(), source.to_string()))
-            .collect();
+        let files: Vec<_> =
+            files.iter().map(|(path, source)| (path.to_string(), source.to_string())).collect();
         imports_upward(&files)
     }
 
@@ -679,10 +619,7 @@ mod checker {
     fn paths(source: &str) -> Vec<String> {
         let module = ["backend".to_owned(), "queue".to_owned()];
         let imports = imports(&module, &without_tests(&lex(source)).0);
-        imports
-            .iter()
-            .map(|import| format!("{} {}", import.line, import.path.join("::")))
-            .collect()
+        imports.iter().map(|import| format!("{} {}", import.line, import.path.join("::"))).collect()
     }
 
     #[track_caller]
@@ -693,10 +630,7 @@ mod checker {
     #[track_caller]
     fn refused(path: &str, source: &str, reason: &str) {
         let broken = house(&[(path, source)]);
-        assert!(
-            broken.len() == 1 && broken[0].contains(reason),
-            "{path}: {source}\n{broken:?}"
-        );
+        assert!(broken.len() == 1 && broken[0].contains(reason), "{path}: {source}\n{broken:?}");
     }
 
     #[test]
@@ -715,15 +649,8 @@ mod checker {
         refused("sys/mod.rs", "use crate::error::TaskError;", "may know only");
         allowed("worker/mod.rs", "use crate::backend::queue::Queue;");
         refused("backend/queue.rs", "use crate::worker::Loop;", "comes after");
-        refused(
-            "worker/mod.rs",
-            "use crate::backend::threads::Threads;",
-            "comes after",
-        );
-        allowed(
-            "executor/backends.rs",
-            "use crate::backend::{serial::Serial, threads::Threads};",
-        );
+        refused("worker/mod.rs", "use crate::backend::threads::Threads;", "comes after");
+        allowed("executor/backends.rs", "use crate::backend::{serial::Serial, threads::Threads};");
         refused("stream/mod.rs", "use crate::sync::Lock;", "beside");
         refused("backend/mod.rs", "use crate::executor::Executor;", "comes after");
     }
@@ -734,28 +661,13 @@ mod checker {
             "backend/threads/lane.rs",
             "use crate::backend::{Backend, queue::Queue}; use super::super::job::Job;",
         );
-        allowed(
-            "backend/threads/lane.rs",
-            "use super::Threads; use crate::backend::threads::run;",
-        );
-        refused(
-            "backend/threads/mod.rs",
-            "use crate::backend::{queue, serial::Serial};",
-            "beside",
-        );
+        allowed("backend/threads/lane.rs", "use super::Threads; use crate::backend::threads::run;");
+        refused("backend/threads/mod.rs", "use crate::backend::{queue, serial::Serial};", "beside");
         refused("backend/threads.rs", "use super::serial::Serial;", "beside");
-        refused(
-            "backend/processes/mod.rs",
-            "use crate::backend::engine::Engine;",
-            "beside",
-        );
+        refused("backend/processes/mod.rs", "use crate::backend::engine::Engine;", "beside");
         allowed("backend/mpi/mod.rs", "use crate::backend::engine::Engine;");
         refused("backend/engine/mod.rs", "use crate::backend::mpi::Mpi;", "beside");
-        refused(
-            "backend/threads.rs",
-            "use crate::backend;\nfn f() { backend::serial::run() }",
-            "beside",
-        );
+        refused("backend/threads.rs", "use crate::backend;\nfn f() { backend::serial::run() }", "beside");
     }
 
     #[test]
@@ -764,35 +676,21 @@ mod checker {
             "backend/mod.rs",
             "pub mod serial;\npub(crate) mod threads;\nmod queue;\npub use queue::Queue;",
         );
-        refused(
-            "backend/mod.rs",
-            "mod serial;\npub use serial::Serial;",
-            "comes after",
-        );
-        refused(
-            "backend/mod.rs",
-            "mod serial;\nfn f() { self::serial::run() }",
-            "comes after",
-        );
+        refused("backend/mod.rs", "mod serial;\npub use serial::Serial;", "comes after");
+        refused("backend/mod.rs", "mod serial;\nfn f() { self::serial::run() }", "comes after");
     }
 
     #[test]
     fn the_crate_root_is_for_users() {
-        for source in [
-            "use crate::TaskError;",
-            "use crate::*;",
-            "use crate as all;",
-            "use super::super::Task;",
-        ] {
+        for source in
+            ["use crate::TaskError;", "use crate::*;", "use crate as all;", "use super::super::Task;"]
+        {
             refused("task/handle.rs", source, "crate root");
         }
         refused("task/handle.rs", "fn f() -> polypool::TaskError {}", "crate root");
         refused("error.rs", "use super::thing;", "crate root");
         allowed("task/handle.rs", "fn f() { crate::trace!(); }");
-        allowed(
-            "lib.rs",
-            "mod task; pub use crate::task::Task; pub use task::Handle;",
-        );
+        allowed("lib.rs", "mod task; pub use crate::task::Task; pub use task::Handle;");
         refused("attic.rs", "", "not a room");
     }
 
@@ -802,39 +700,21 @@ mod checker {
             "lib.rs",
             "#[path = \"worker/mod.rs\"]\nmod inside;\npub mod worker { pub use crate::inside::id; }",
         );
-        assert_eq!(
-            house(&[lib, ("executor/mod.rs", "use crate::inside::Loop;")]),
-            [""; 0]
-        );
-        assert_eq!(
-            house(&[
-                lib,
-                ("worker/run.rs", "use super::Loop; use crate::inside::context;")
-            ]),
-            [""; 0]
-        );
+        assert_eq!(house(&[lib, ("executor/mod.rs", "use crate::inside::Loop;")]), [""; 0]);
+        assert_eq!(house(&[lib, ("worker/run.rs", "use super::Loop; use crate::inside::context;")]), [""; 0]);
         for source in ["use crate::worker::id;", "fn f() { super::super::worker::id() }"] {
             let broken = house(&[lib, ("executor/mod.rs", source)]);
             assert!(broken.len() == 1 && broken[0].contains("facade"), "{broken:?}");
         }
         let broken = house(&[lib, ("task/mod.rs", "use crate::inside::Loop;")]);
-        assert!(
-            broken.len() == 1 && broken[0].contains("`worker` comes after `task`"),
-            "{broken:?}"
-        );
+        assert!(broken.len() == 1 && broken[0].contains("`worker` comes after `task`"), "{broken:?}");
     }
 
     #[test]
     fn paths_are_found_in_every_form() {
-        assert_eq!(
-            paths("use crate::{a::{b, c::d as e}, f};"),
-            ["1 a::b", "1 a::c::d", "1 f"]
-        );
+        assert_eq!(paths("use crate::{a::{b, c::d as e}, f};"), ["1 a::b", "1 a::c::d", "1 f"]);
         assert_eq!(paths("use {crate::a, std::b::{crate_c, d}};"), ["1 a"]);
-        assert_eq!(
-            paths("pub(crate) use super::{self, x::*};"),
-            ["1 backend", "1 backend::x::*"]
-        );
+        assert_eq!(paths("pub(crate) use super::{self, x::*};"), ["1 backend", "1 backend::x::*"]);
         assert_eq!(
             paths("let x = crate::a::B::<crate::c::D>::new(\n&crate::e::F);"),
             ["1 a::B", "1 c::D", "2 e::F"]
@@ -843,14 +723,8 @@ mod checker {
             paths("mod inner { use super::super::x; }\nuse super::y;"),
             ["1 backend::x", "2 backend::y"]
         );
-        assert_eq!(
-            paths("mod inner { fn f() {} }\nfn f() { inner::f() }"),
-            ["2 backend::queue::inner::f"]
-        );
-        assert_eq!(
-            paths("impl crate::a::T for super::super::b::U {}"),
-            ["1 a::T", "1 b::U"]
-        );
+        assert_eq!(paths("mod inner { fn f() {} }\nfn f() { inner::f() }"), ["2 backend::queue::inner::f"]);
+        assert_eq!(paths("impl crate::a::T for super::super::b::U {}"), ["1 a::T", "1 b::U"]);
         assert_eq!(
             paths("fn f(x: &'static crate::a::T) -> impl Sized + use<'_> { 'c'; '\\''; crate::b::c }"),
             ["1 a::T", "1 b::c"]
@@ -892,39 +766,14 @@ mod checker {
     #[test]
     fn files_that_only_tests_declare_are_free() {
         let upward = "use crate::executor::Executor;";
+        assert_eq!(house(&[("task/mod.rs", "#[cfg(test)] mod tests;"), ("task/tests.rs", upward)]), [""; 0]);
         assert_eq!(
-            house(&[
-                ("task/mod.rs", "#[cfg(test)] mod tests;"),
-                ("task/tests.rs", upward)
-            ]),
+            house(&[("task/mod.rs", "#[cfg(test)] mod tests;"), ("task/tests/one.rs", upward)]),
             [""; 0]
         );
-        assert_eq!(
-            house(&[
-                ("task/mod.rs", "#[cfg(test)] mod tests;"),
-                ("task/tests/one.rs", upward)
-            ]),
-            [""; 0]
-        );
-        assert_eq!(
-            house(&[
-                ("task/state.rs", "#[cfg(test)] mod t;"),
-                ("task/state/t.rs", upward)
-            ]),
-            [""; 0]
-        );
-        assert_eq!(
-            house(&[("task/mod.rs", "mod tests;"), ("task/tests.rs", upward)]).len(),
-            1
-        );
-        assert_eq!(
-            house(&[
-                ("task/mod.rs", "#[cfg(test)] mod test;"),
-                ("task/tests.rs", upward)
-            ])
-            .len(),
-            1
-        );
+        assert_eq!(house(&[("task/state.rs", "#[cfg(test)] mod t;"), ("task/state/t.rs", upward)]), [""; 0]);
+        assert_eq!(house(&[("task/mod.rs", "mod tests;"), ("task/tests.rs", upward)]).len(), 1);
+        assert_eq!(house(&[("task/mod.rs", "#[cfg(test)] mod test;"), ("task/tests.rs", upward)]).len(), 1);
     }
 
     #[test]
@@ -935,28 +784,18 @@ mod checker {
         assert_eq!(without_head("task/mod.rs", "\n//! Owns x.").len(), 1);
         assert_eq!(without_head("task/mod.rs", &format!("{short}{long}")).len(), 1);
         assert_eq!(
-            without_head(
-                "task/mod.rs",
-                &format!("{short}// fn belongs_to() is short.\n{long}")
-            )
-            .len(),
+            without_head("task/mod.rs", &format!("{short}// fn belongs_to() is short.\n{long}")).len(),
             1
         );
         assert_eq!(
-            without_head(
-                "task/mod.rs",
-                &format!("{short}//! It is long, as a table is.\n{long}")
-            ),
+            without_head("task/mod.rs", &format!("{short}//! It is long, as a table is.\n{long}")),
             [""; 0]
         );
     }
 
     #[test]
     fn the_keyword_unsafe_and_only_that() {
-        assert_eq!(
-            unsafe_outside_of_sys("task/mod.rs", "// x\nunsafe { f() }").len(),
-            1
-        );
+        assert_eq!(unsafe_outside_of_sys("task/mod.rs", "// x\nunsafe { f() }").len(), 1);
         assert!(
             unsafe_outside_of_sys("task/mod.rs", "// x\nunsafe { f() }")[0]
                 .starts_with("src/task/mod.rs:2: ")
