@@ -1,0 +1,213 @@
+//! What a task costs on the backend `threads`, beside what else there is to run it. `benches/README.md` says how to read it.
+//!
+//! Every figure comes from a process of its own, which is pinned before it starts a thread: without that they are bimodal. So
+//! this program starts itself again, once for each round, scenario, place and peer, and the peers take turns.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+
+#[path = "threads/counting.rs"]
+mod counting;
+#[path = "threads/machine.rs"]
+mod machine;
+#[path = "threads/peers.rs"]
+mod peers;
+#[path = "threads/report.rs"]
+mod report;
+#[path = "threads/scenarios.rs"]
+mod scenarios;
+#[path = "threads/work.rs"]
+mod work;
+
+use machine::Place;
+use peers::PeerId;
+use report::{Key, Results};
+use scenarios::{Scenario, Sizes};
+
+/// A child that takes longer than this hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(120);
+
+/// While others use more of the CPUs than this, figures wait; those that were taken all the same are taken again, ...
+const DISTURBED: f64 = 0.05;
+
+/// ... so many times, and the quietest one counts.
+const ATTEMPTS: usize = 4;
+
+/// Compares polypool's threads with other ways to run a closure elsewhere and await it.
+#[derive(Parser)]
+struct Args {
+    /// Few rounds of little work: shows that everything runs, not how fast.
+    #[arg(long)]
+    quick: bool,
+    /// Only these scenarios.
+    #[arg(long, value_enum, value_name = "SCENARIO")]
+    only: Vec<Scenario>,
+    /// Only these peers; ratios need `polypool-tokio` or `polypool-standalone` among them.
+    #[arg(long, value_enum, value_name = "PEER")]
+    peer: Vec<PeerId>,
+    /// Only in these places.
+    #[arg(long, value_enum, value_name = "PLACE")]
+    place: Vec<Place>,
+    /// How often each figure is taken [default: 7, with --quick 1].
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// How many seconds may be spent on waiting until others leave the CPUs alone, and on taking disturbed figures again
+    /// [default: 600, with --quick 0].
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<u64>,
+    /// Prints all samples as JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Takes one figure in this process, for a profiler; with one --only, --peer and --place.
+    #[arg(long)]
+    child: bool,
+    /// How many rounds of arithmetic one item of `map` takes [default: as many as take 100 ns].
+    #[arg(long, value_name = "N")]
+    loops: Option<u32>,
+    /// What cargo passes to benches.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let mut args = Args::parse();
+    // `cargo test --benches` runs this, too, and is no place for figures.
+    args.quick |= cfg!(debug_assertions);
+    if args.child { child(&args) } else { parent(&args) }
+}
+
+/// Takes one figure in this process.
+fn child(args: &Args) -> ExitCode {
+    let (&[scenario], &[peer], &[place]) = (&*args.only, &*args.peer, &*args.place) else {
+        eprintln!("--child wants one --only, one --peer and one --place");
+        return ExitCode::FAILURE;
+    };
+    if !place.take() {
+        eprintln!("cannot pin to {}; the figures may be bimodal", place.label());
+    }
+    thread::spawn(move || {
+        thread::sleep(HANGS_AFTER);
+        eprintln!("{scenario:?} of {peer:?}, {}, hangs", place.label());
+        std::process::exit(1);
+    });
+    work::set_loops(args.loops.unwrap_or_else(work::calibrate));
+    for (metric, value) in scenarios::measure(scenario, peer, &Sizes::new(args.quick)) {
+        println!("{metric}={value}");
+    }
+    ExitCode::SUCCESS
+}
+
+/// Has every figure taken in turn, and reports.
+fn parent(args: &Args) -> ExitCode {
+    let rounds = args.rounds.unwrap_or(if args.quick { 1 } else { 7 });
+    let mut patience = Duration::from_secs(args.patience.unwrap_or(if args.quick { 0 } else { 600 }));
+    let loops = args.loops.unwrap_or_else(work::calibrate);
+    let mut results = Results::new(rounds, loops, args.quick);
+    for (scenario, place) in sections(args) {
+        for round in 0..rounds {
+            for &peer in scenario.peers().iter().filter(|peer| is_wanted(&args.peer, peer)) {
+                progress(&format!(
+                    "{}, {}, round {}: {}",
+                    scenario.name(),
+                    place.label(),
+                    round + 1,
+                    peer.label()
+                ));
+                let (figures, foreign) =
+                    least_disturbed(&mut patience, || take(args.quick, scenario, peer, place, loops));
+                results.disturbed_by(foreign);
+                if figures.is_empty() {
+                    results.failed(scenario, place, peer);
+                }
+                for (metric, value) in figures {
+                    results.add(Key { scenario, place, metric, peer }, round, value);
+                }
+            }
+        }
+    }
+    progress("");
+    if args.json {
+        report::json(&results);
+    } else {
+        report::tables(&results);
+        report::targets(&results);
+    }
+    if results.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Says on a terminal what goes on.
+fn progress(text: &str) {
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        // A bench whose progress cannot be shown goes on.
+        let _ = write!(stderr, "\r\x1b[K{text}");
+    }
+}
+
+/// What is to be measured, and where.
+fn sections(args: &Args) -> Vec<(Scenario, Place)> {
+    let scenarios = Scenario::ALL.into_iter().filter(|scenario| is_wanted(&args.only, scenario));
+    let sections =
+        scenarios.flat_map(|scenario| scenario.places().iter().map(move |&place| (scenario, place)));
+    sections.filter(|(_, place)| is_wanted(&args.place, place) && place.cpus() <= machine::cpus()).collect()
+}
+
+/// Who names nothing wants everything.
+fn is_wanted<T: PartialEq>(named: &[T], this: &T) -> bool {
+    named.is_empty() || named.contains(this)
+}
+
+type Figures = Vec<(&'static str, f64)>;
+
+/// Takes a figure until nobody disturbs that, or patience ends; with the part of the CPUs that others had meanwhile.
+fn least_disturbed(patience: &mut Duration, take: impl Fn() -> Figures) -> (Figures, f64) {
+    let mut best: Option<(Figures, f64)> = None;
+    for attempt in 0..ATTEMPTS {
+        let start = Instant::now();
+        machine::wait_until_quiet(DISTURBED, *patience);
+        let waited = start.elapsed();
+        let meter = machine::Meter::start();
+        let figures = take();
+        let foreign = meter.foreign_part();
+        // The first attempt is not lost on anyone.
+        let spent = if attempt == 0 { waited } else { start.elapsed() };
+        *patience = patience.saturating_sub(spent);
+        if best.as_ref().is_none_or(|(_, least)| foreign < *least) {
+            best = Some((figures, foreign));
+        }
+        if foreign < DISTURBED || patience.is_zero() {
+            break;
+        }
+    }
+    best.unwrap_or_default()
+}
+
+/// Takes one figure in a process of its own; none when that failed.
+fn take(quick: bool, scenario: Scenario, peer: PeerId, place: Place, loops: u32) -> Figures {
+    let mut command = Command::new(env::current_exe().expect("a program knows where it is"));
+    command.args(["--child", "--only", scenario.name(), "--peer", peer.name()]);
+    command.args(["--place", place.name(), "--loops", &loops.to_string()]);
+    if quick {
+        command.arg("--quick");
+    }
+    // The only way to tell `blocking` how many threads there may be.
+    command.env("BLOCKING_MAX_THREADS", scenario.threads().to_string());
+    let output = command.stderr(Stdio::inherit()).output().expect("this program can be started again");
+    if !output.status.success() {
+        return Vec::new();
+    }
+    let text = String::from_utf8(output.stdout).expect("what this program prints is text");
+    let figure = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        let metric = scenario.metrics().iter().find(|metric| metric.name == name)?;
+        Some((metric.name, value.parse().ok()?))
+    };
+    text.lines().filter_map(figure).collect()
+}
