@@ -52,6 +52,28 @@
 //! *A thread cannot be stopped by force.* A function that runs on a thread and is cancelled is told so
 //! ([`worker::is_cancelled`]), its handle resolves at once, and its code ends by itself. A future is dropped at its next await.
 //!
+//! # When something is wrong
+//!
+//! Nothing hangs and nothing is lost; each case has one outcome.
+//!
+//! | what | comes to |
+//! |---|---|
+//! | no workers, or more than 2²⁰; a `max_pending` or `task_timeout` of 0 | [`BuildError::OutOfRange`] |
+//! | a backend or runtime that nobody knows, or that this build is without | [`BuildError::UnknownBackend`], [`BuildError::FeatureDisabled`] |
+//! | a policy or option that the backend cannot honour | [`BuildError::Unsupported`]; the backends here honour every policy |
+//! | a backend's name that is taken | [`BuildError::NameTaken`] |
+//! | a chunk or window of 0 | a panic where it is set |
+//! | a task that panics, also when its result is dropped | [`TaskError::Panicked`] for that task; the pool goes on |
+//! | an initializer that fails | [`TaskError::InitializerFailed`] for every task, waiting or to come |
+//! | an input iterator that panics | the results before it, then `Err(Panicked)`, then the end of the stream |
+//! | a submit after `shutdown` | `Err(Shutdown)`; `try_submit` gives the argument back; a stream pulls no more inputs and ends |
+//! | more tasks than `max_pending` | `Err(QueueFull)` from `submit`; `submit_when_ready` and streams wait |
+//! | the runtime ends | on `threads`, threads of the pool's own take over; on `tasks`, what it had ends with `Err(Shutdown)`; the next submit finds the runtime that is current then |
+//! | the last executor is dropped inside a task of its pool | the policy is applied, to that task, too |
+//! | a task waits for tasks of its own pool | another worker takes its place meanwhile |
+//! | a task awaits the `shutdown` of its own pool | it is not waited for |
+//! | a pool in a static | it holds no thread while it is idle, and does not keep a runtime from ending; tasks that run when the program ends are cut off |
+//!
 //! # Features
 //!
 //! | feature | for |

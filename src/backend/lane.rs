@@ -32,7 +32,7 @@ use crate::{
 const SPIN: Duration = Duration::from_micros(20);
 
 /// How long a lane keeps a thread that is not the pool's own.
-const SHIFT_NANOS: u64 = 100_000_000;
+const SHIFT: Duration = Duration::from_millis(100);
 
 /// A pool asks its backend for a worker. Take it to wherever workers run, and [`claim`](Self::claim) a lane there.
 ///
@@ -187,10 +187,10 @@ impl Lane {
     /// thread back now and then, and another one goes on: a runtime that ends waits for its threads.
     pub(crate) fn drain(mut self, linger: Duration) {
         let _sitting = sit(Arc::clone(&self.seat));
-        let start = Stamp::now();
+        let end = Stamp::after(SHIFT);
         while let Some(task) = self.next_task(Linger::For(linger)) {
             self.run(task);
-            if self.host.now().is_past(start, SHIFT_NANOS) {
+            if self.host.now() > end {
                 break;
             }
         }

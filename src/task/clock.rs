@@ -1,23 +1,22 @@
-//! Times as one word each, so that a waiting task carries few bytes.
+//! Times as one word each, so that a waiting task carries few bytes and a running one spends little on them.
 
-use std::{
-    sync::OnceLock,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-/// Nanoseconds since the first use of this clock in the process.
+use crate::sys::ticks;
+
+/// A moment, in ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Stamp(u64);
 
 impl Stamp {
     pub(crate) fn now() -> Self {
-        Self::of(Instant::now())
+        Self(ticks::now())
     }
 
-    pub(crate) fn of(instant: Instant) -> Self {
-        static EPOCH: OnceLock<Instant> = OnceLock::new();
-        let epoch = *EPOCH.get_or_init(Instant::now);
-        Self(u64::try_from(instant.saturating_duration_since(epoch).as_nanos()).unwrap_or(u64::MAX))
+    /// This long from now, roughly.
+    pub(crate) fn after(duration: Duration) -> Self {
+        let ticks = duration.as_nanos() as f64 / ticks::nanos_per_tick();
+        Self(ticks::now().saturating_add(ticks as u64))
     }
 
     /// As a word that is never 0.
@@ -27,11 +26,6 @@ impl Stamp {
 
     pub(crate) fn of_word(word: u64) -> Self {
         Self(word)
-    }
-
-    /// Tells whether so many nanoseconds have passed since `earlier`.
-    pub(crate) fn is_past(self, earlier: Self, nanos: u64) -> bool {
-        self.0.saturating_sub(earlier.0) > nanos
     }
 
     pub(crate) fn since(self, earlier: Self) -> Span {
@@ -45,6 +39,7 @@ pub(crate) struct Span(f32);
 
 impl From<Span> for Duration {
     fn from(span: Span) -> Self {
-        Duration::from_secs_f64(f64::from(span.0) / 1e9)
+        let nanos = f64::from(span.0) * ticks::nanos_per_tick();
+        Duration::try_from_secs_f64(nanos / 1e9).unwrap_or(Duration::MAX)
     }
 }
