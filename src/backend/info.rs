@@ -2,7 +2,7 @@
 
 use crate::task::TaskId;
 
-/// How many tasks of a pool wait and run; from [`Executor::stats`](crate::Executor::stats).
+/// How many tasks of a pool wait and run, and what became of the others; from [`Executor::stats`](crate::Executor::stats).
 ///
 /// # Examples
 /// ```
@@ -12,11 +12,11 @@ use crate::task::TaskId;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Tasks that were submitted and have not started.
+    /// Tasks that were submitted and have not started. A chunk of a stream is one.
     pub queued: usize,
     /// Tasks whose code runs. One that was cancelled and cannot be stopped counts until its code has ended.
     pub running: usize,
-    /// Tasks that gave a value, since the pool was built.
+    /// Tasks that gave a value, since the pool was built. Each input of a stream is one.
     pub completed: u64,
     /// Tasks that ended with an error other than `Cancelled`, since the pool was built.
     pub failed: u64,

@@ -22,7 +22,7 @@ use crate::{
     error::TaskError,
     policy::CancellationPolicy,
     task::{
-        Host, Left, Resolved,
+        Host, Resolved, Tally,
         catch::{catch, discard},
         clock::Stamp,
     },
@@ -394,7 +394,7 @@ impl Lane {
         })
         .await;
         if let Some(reason) = stopped {
-            self.seat.left(&*task, Left::TooLate, Stamp::now());
+            self.seat.left(&*task, Tally::default(), Stamp::now());
             self.pool.resolve(&task, reason, true);
         }
     }
@@ -403,7 +403,7 @@ impl Lane {
     pub(super) fn abandon(&self, task: &Entry, reason: TaskError) {
         let reason = self.seat.take_stop().unwrap_or(reason);
         if self.pool.resolve(task, reason, true) == Some(Resolved::Running) {
-            self.seat.left(&**task, Left::TooLate, Stamp::now());
+            self.seat.left(&**task, Tally::default(), Stamp::now());
         }
         self.seat.clear_current();
     }

@@ -22,7 +22,7 @@ use crate::{
     error::TaskError,
     sys::lock::lock,
     task::{
-        AnyTask, Host, Left, TaskId, TaskOptions,
+        AnyTask, Host, Left, Tally, TaskId, TaskOptions,
         catch::{discard, wake},
         clock::Stamp,
     },
@@ -59,7 +59,8 @@ pub(crate) struct Seat {
     begun: AtomicU64,
     completed: AtomicU64,
     failed: AtomicU64,
-    too_late: AtomicU64,
+    cancelled: AtomicU64,
+    ended: AtomicU64,
     /// When the last task ended, as a stamp's word, if the next may begin at that time; else 0.
     clock: AtomicU64,
 }
@@ -101,13 +102,14 @@ impl Slot {
     }
 }
 
-/// What a seat has counted.
+/// What a seat has counted: jobs that have begun and ended, and what became of the user's tasks.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
     pub(super) begun: u64,
     pub(super) completed: u64,
     pub(super) failed: u64,
-    pub(super) too_late: u64,
+    pub(super) cancelled: u64,
+    pub(super) ended: u64,
 }
 
 thread_local! {
@@ -177,7 +179,8 @@ impl Seat {
             begun: AtomicU64::new(0),
             completed: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            too_late: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             clock: AtomicU64::new(0),
         }
     }
@@ -228,11 +231,12 @@ impl Seat {
     }
 
     pub(super) fn counts(&self) -> Counts {
+        let read = |count: &AtomicU64| count.load(Ordering::Acquire);
         // What has ended is read before what has begun, so that no task is seen to end without having begun.
-        let (completed, failed) =
-            (self.completed.load(Ordering::Acquire), self.failed.load(Ordering::Acquire));
-        let too_late = self.too_late.load(Ordering::Acquire);
-        Counts { begun: self.begun.load(Ordering::Acquire), completed, failed, too_late }
+        let (completed, failed, cancelled) =
+            (read(&self.completed), read(&self.failed), read(&self.cancelled));
+        let ended = read(&self.ended);
+        Counts { begun: read(&self.begun), completed, failed, cancelled, ended }
     }
 
     // ---- what runs here
@@ -479,7 +483,7 @@ impl Host for Seat {
             return;
         }
         if task.is_counted() {
-            count(&self.begun);
+            count(&self.begun, 1);
         }
         let timed = options.is_some_and(|options| options.timeout.is_some());
         if (timed || self.told_of_beginnings || self.speaker.is_heard())
@@ -506,23 +510,24 @@ impl Host for Seat {
         let (task, worker) = (task.id(), self.index());
         self.speaker.tell(|| match left {
             Left::Completed => EventKind::TaskFinished { task, worker },
-            Left::Failed | Left::TooLate => EventKind::TaskFailed { task, error: why.unwrap_or_default() },
+            Left::Failed => EventKind::TaskFailed { task, error: why.unwrap_or_default() },
         });
     }
 
-    fn left(&self, task: &dyn AnyTask, left: Left, at: Stamp) {
+    fn left(&self, task: &dyn AnyTask, tally: Tally, at: Stamp) {
         if task.is_counted() {
-            count(match left {
-                Left::Completed => &self.completed,
-                Left::Failed => &self.failed,
-                Left::TooLate => &self.too_late,
-            });
+            count(&self.completed, tally.completed);
+            count(&self.failed, tally.failed);
+            count(&self.cancelled, tally.cancelled);
+            count(&self.ended, 1);
         }
         self.clock.store(at.to_word(), Ordering::Relaxed);
     }
 }
 
-/// Adds one to a count that only the worker at the seat adds to.
-fn count(count: &AtomicU64) {
-    count.store(count.load(Ordering::Relaxed) + 1, Ordering::Release);
+/// Adds to a count that only the worker at the seat adds to.
+fn count(count: &AtomicU64, n: u64) {
+    if n > 0 {
+        count.store(count.load(Ordering::Relaxed) + n, Ordering::Release);
+    }
 }

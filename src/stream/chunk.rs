@@ -19,7 +19,7 @@ use crate::{
     executor::{Executor, inside},
     policy::CancellationPolicy,
     task::{
-        Blocking, Suspended, TaskHandle,
+        Blocking, Kind, Started, Suspended, Tally, TaskHandle, Work,
         catch::{Caught, catch},
     },
 };
@@ -37,6 +37,43 @@ pub(super) struct Done<R> {
     pub(super) took: Duration,
     /// The inputs after those, as chunks of so many.
     pub(super) rest: Vec<(usize, TaskHandle<Done<R>>)>,
+}
+
+/// Work that stands for so many of the user's tasks.
+struct Chunk<W> {
+    len: u64,
+    work: W,
+}
+
+impl<R: Send + 'static, W: Work<Output = Done<R>>> Work for Chunk<W> {
+    type Output = Done<R>;
+    type Future = W::Future;
+    type Tag = u64;
+    const KIND: Kind = W::KIND;
+
+    fn tag(&self) -> u64 {
+        self.len
+    }
+
+    fn tasks(len: u64) -> u64 {
+        len
+    }
+
+    fn tally(done: &Done<R>) -> Tally {
+        let mut tally = Tally::default();
+        for result in &done.results {
+            match result {
+                Ok(_) => tally.completed += 1,
+                Err(error) if error.is_cancelled() => tally.cancelled += 1,
+                Err(_) => tally.failed += 1,
+            }
+        }
+        tally
+    }
+
+    fn start(self) -> Started<Done<R>, W::Future> {
+        self.work.start()
+    }
 }
 
 /// What a stream and its chunks share.
@@ -72,8 +109,9 @@ where
     R: Send + 'static,
 {
     let on_drop = control.on_drop;
-    let control = control.clone();
-    pool.launch_admitted(Blocking(move || run(f, inputs, &control)), 0).cancel_on_drop(on_drop)
+    let (len, control) = (inputs.len() as u64, control.clone());
+    pool.launch_admitted(Chunk { len, work: Blocking(move || run(f, inputs, &control)) }, 0)
+        .cancel_on_drop(on_drop)
 }
 
 fn run<F, A, R>(f: F, inputs: Vec<A>, control: &Control) -> Done<R>
@@ -142,8 +180,9 @@ where
     Fut::Output: Send + 'static,
 {
     let on_drop = control.on_drop;
-    let control = control.clone();
-    pool.launch_admitted(Suspended(move || run_async(f, begun, inputs, control)), 0).cancel_on_drop(on_drop)
+    let (len, control) = ((inputs.len() + usize::from(begun.is_some())) as u64, control.clone());
+    let work = Suspended(move || run_async(f, begun, inputs, control));
+    pool.launch_admitted(Chunk { len, work }, 0).cancel_on_drop(on_drop)
 }
 
 /// An input that waits does not hold up others: those before it come back, and it goes on as a task of its own, with those after

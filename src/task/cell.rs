@@ -32,7 +32,7 @@ use super::{
     clock::{Span, Stamp},
     options::TaskOptions,
     report::Facts,
-    work::{Kind, Started, Work},
+    work::{Kind, Started, Tally, Work},
 };
 use crate::{error::TaskError, sys::lock::lock};
 
@@ -41,8 +41,6 @@ use crate::{error::TaskError, sys::lock::lock};
 pub(crate) enum Left {
     Completed,
     Failed,
-    /// It was resolved already; its result went nowhere.
-    TooLate,
 }
 
 /// What a task was doing when it was resolved from outside.
@@ -100,6 +98,9 @@ pub(crate) trait AnyTask: Send + Sync {
     /// Ends the task with an error if it is in a stage that may be ended: `Queued` is, `Running` only if asked for.
     fn resolve(&self, error: TaskError, running: bool, ending: &dyn Ending) -> Option<Resolved>;
 
+    /// For how many of the user's tasks it stands.
+    fn tasks(&self) -> u64;
+
     /// Has a place in a bounded queue, which is free when the task begins or is withdrawn.
     fn takes_room(&self) -> bool;
 
@@ -120,6 +121,7 @@ pub(crate) trait Outcome<R>: AnyTask {
 
 pub(crate) struct TaskCell<W: Work> {
     id: AtomicU64,
+    tag: W::Tag,
     stage: Mutex<Stage<W>>,
 }
 
@@ -134,6 +136,7 @@ impl<W: Work> TaskCell<W> {
     pub(crate) fn new(work: W) -> Self {
         Self {
             id: AtomicU64::new(0),
+            tag: work.tag(),
             stage: Mutex::new(Stage::Queued { work, waker: None, since: Stamp::now(), attempts: 0 }),
         }
     }
@@ -162,12 +165,15 @@ impl<W: Work> TaskCell<W> {
     /// Running → Done with what the work gave.
     fn finish(&self, result: Result<W::Output, Box<TaskError>>, host: &dyn Host) {
         let now = Stamp::now();
-        let left = if result.is_ok() { Left::Completed } else { Left::Failed };
+        let (left, tally) = match &result {
+            Ok(output) => (Left::Completed, W::tally(output)),
+            Err(_) => (Left::Failed, Tally { failed: self.tasks(), ..Tally::default() }),
+        };
         let why = result.as_ref().err().filter(|_| host.is_heard()).map(ToString::to_string);
         let mut stage = lock(&self.stage);
         match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Running { waker, since, queued_for, attempts, worker } => {
-                host.left(self, left, now);
+                host.left(self, tally, now);
                 let facts = Facts::ran(queued_for, now.since(since), attempts, worker);
                 *stage = Stage::Done { result, facts };
                 drop(stage);
@@ -178,7 +184,7 @@ impl<W: Work> TaskCell<W> {
             }
             other => {
                 *stage = other;
-                host.left(self, Left::TooLate, now);
+                host.left(self, Tally::default(), now);
                 drop(stage);
                 discard(result);
             }
@@ -274,6 +280,10 @@ impl<W: Work> AnyTask for TaskCell<W> {
             Err(panic) => self.finish(Err(Box::new(TaskError::Panicked(panic))), &**host),
         }
         None
+    }
+
+    fn tasks(&self) -> u64 {
+        W::tasks(self.tag)
     }
 
     fn takes_room(&self) -> bool {

@@ -15,7 +15,7 @@ pub(crate) use cell::{AnyTask, Ending, Left, Outcome, Resolved, TaskCell};
 pub use handle::{AbortHandle, TaskHandle};
 pub use options::TaskOptions;
 pub use report::TaskReport;
-pub(crate) use work::{Blocking, Hello, Kind, Optioned, Own, Suspended, Work};
+pub(crate) use work::{Blocking, Hello, Kind, Optioned, Own, Started, Suspended, Tally, Work};
 
 use self::clock::Stamp;
 use crate::policy::CancellationPolicy;
@@ -99,5 +99,5 @@ pub(crate) trait Host {
     fn told(&self, task: &dyn AnyTask, left: Left, why: Option<String>);
 
     /// The task's code has ended. Called with the task's lock held, before anyone can see the result: count, nothing else.
-    fn left(&self, task: &dyn AnyTask, left: Left, at: Stamp);
+    fn left(&self, task: &dyn AnyTask, tally: Tally, at: Stamp);
 }

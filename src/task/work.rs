@@ -21,12 +21,35 @@ pub(crate) trait Work: Send + 'static {
     const IS_COUNTED: bool = true;
     const TAKES_ROOM: bool = true;
 
+    /// What is known of the work after it has started; nothing, for most.
+    type Tag: Copy + Send + Sync + 'static;
+
+    fn tag(&self) -> Self::Tag;
+
+    /// For how many of the user's tasks the work stands.
+    fn tasks(_: Self::Tag) -> u64 {
+        1
+    }
+
+    /// What became of them, when the work gave this.
+    fn tally(_: &Self::Output) -> Tally {
+        Tally { completed: 1, ..Tally::default() }
+    }
+
     fn options(&self) -> Option<&Arc<TaskOptions>> {
         None
     }
 
     /// Runs blocking work to its end; makes the future of other work.
     fn start(self) -> Started<Self::Output, Self::Future>;
+}
+
+/// How many of the user's tasks ended in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) completed: u64,
+    pub(crate) failed: u64,
+    pub(crate) cancelled: u64,
 }
 
 pub(crate) enum Started<O, F> {
@@ -47,7 +70,10 @@ where
 {
     type Output = O;
     type Future = Never<O>;
+    type Tag = ();
     const KIND: Kind = Kind::Blocking;
+
+    fn tag(&self) {}
 
     fn start(self) -> Started<O, Never<O>> {
         Started::Ended((self.0)())
@@ -60,8 +86,11 @@ pub(crate) struct Hello;
 impl Work for Hello {
     type Output = ();
     type Future = Never<()>;
+    type Tag = ();
     const KIND: Kind = Kind::Blocking;
     const IS_COUNTED: bool = false;
+
+    fn tag(&self) {}
 
     fn start(self) -> Started<(), Never<()>> {
         Started::Ended(())
@@ -74,9 +103,12 @@ pub(crate) struct Own<W>(pub(crate) W);
 impl<W: Work> Work for Own<W> {
     type Output = W::Output;
     type Future = W::Future;
+    type Tag = ();
     const KIND: Kind = W::KIND;
     const IS_COUNTED: bool = W::IS_COUNTED;
     const TAKES_ROOM: bool = false;
+
+    fn tag(&self) {}
 
     fn start(self) -> Started<W::Output, W::Future> {
         self.0.start()
@@ -94,7 +126,10 @@ where
 {
     type Output = Fut::Output;
     type Future = Fut;
+    type Tag = ();
     const KIND: Kind = Kind::Future;
+
+    fn tag(&self) {}
 
     fn start(self) -> Started<Fut::Output, Fut> {
         Started::Future((self.0)())
@@ -110,7 +145,10 @@ pub(crate) struct Optioned<W> {
 impl<W: Work> Work for Optioned<W> {
     type Output = W::Output;
     type Future = W::Future;
+    type Tag = ();
     const KIND: Kind = W::KIND;
+
+    fn tag(&self) {}
 
     fn options(&self) -> Option<&Arc<TaskOptions>> {
         Some(&self.options)

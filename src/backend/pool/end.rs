@@ -216,7 +216,7 @@ impl Ending for FromOutside<'_> {
             self.pool.withdrawn.fetch_add(1, Ordering::SeqCst);
         }
         let count = if self.is_cancelled { &self.pool.cancelled } else { &self.pool.failed };
-        count.fetch_add(1, Ordering::SeqCst);
+        count.fetch_add(self.task.tasks(), Ordering::SeqCst);
     }
 
     fn told(&self, was: Resolved) {

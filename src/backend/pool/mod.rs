@@ -446,21 +446,21 @@ impl Pool {
             begun: sum.begun + counts.begun,
             completed: sum.completed + counts.completed,
             failed: sum.failed + counts.failed,
-            too_late: sum.too_late + counts.too_late,
+            cancelled: sum.cancelled + counts.cancelled,
+            ended: sum.ended + counts.ended,
         })
     }
 
     pub(crate) fn stats(&self) -> Stats {
         let withdrawn = self.withdrawn.load(Ordering::SeqCst);
         let counts = self.counts();
-        let ended = counts.completed + counts.failed + counts.too_late;
         Stats {
             queued: usize::try_from(self.queue.pushed().saturating_sub(counts.begun + withdrawn))
                 .unwrap_or(0),
-            running: usize::try_from(counts.begun.saturating_sub(ended)).unwrap_or(0),
+            running: usize::try_from(counts.begun.saturating_sub(counts.ended)).unwrap_or(0),
             completed: counts.completed,
             failed: counts.failed + self.failed.load(Ordering::SeqCst),
-            cancelled: self.cancelled.load(Ordering::SeqCst),
+            cancelled: counts.cancelled + self.cancelled.load(Ordering::SeqCst),
         }
     }
 
