@@ -97,7 +97,9 @@ fn child(args: &Args) -> ExitCode {
         eprintln!("{scenario:?} of {peer:?}, {}, hangs", place.label());
         std::process::exit(1);
     });
-    work::set_loops(args.loops.unwrap_or_else(work::calibrate));
+    if scenario == Scenario::Map {
+        work::set_loops(args.loops.unwrap_or_else(work::calibrate));
+    }
     for (metric, value) in scenarios::measure(scenario, peer, &Sizes::new(args.quick)) {
         println!("{metric}={value}");
     }

@@ -263,7 +263,7 @@ pub enum BuildError {
     },
     /// The backend or runtime exists, but this build of polypool is without it.
     #[error(
-        "`{0}` is not part of this build; turn on the feature `{0}` of polypool, in a version that has it"
+        "`{0}` is not part of this build of polypool; where the version has it, the feature `{0}` turns it on"
     )]
     FeatureDisabled(String),
     /// A number is outside what makes sense.

@@ -27,8 +27,13 @@ pub(crate) enum Place {
     Apart,
 }
 
-/// Where a thread goes that runs its first task; unset when it stays where it is.
-static WORKERS: OnceLock<usize> = OnceLock::new();
+/// Where a thread goes that submits or that runs its first task; unset when it stays where it is.
+static APART: OnceLock<Apart> = OnceLock::new();
+
+struct Apart {
+    caller: usize,
+    worker: usize,
+}
 
 thread_local!(static IN_PLACE: Cell<bool> = const { Cell::new(false) });
 
@@ -63,19 +68,27 @@ impl Place {
     pub(crate) fn take(self) -> bool {
         let allowed = allowed_cpus();
         let Some(first) = allowed.len().checked_sub(self.cpus()) else { return false };
-        match (self, &allowed[first..]) {
-            (Self::Apart, &[workers, caller]) => WORKERS.set(workers).is_ok() && pin(&[caller]),
-            (_, chosen) => pin(chosen),
+        let chosen = &allowed[first..];
+        if let (Self::Apart, &[worker, caller]) = (self, chosen) {
+            APART.get_or_init(|| Apart { caller, worker });
         }
+        pin(chosen)
+    }
+}
+
+/// Has this thread go where the caller is. To be called when the peer is there: what it makes of the CPUs is its own affair.
+pub(crate) fn go_to_submit() {
+    if let Some(apart) = APART.get() {
+        pin(&[apart.caller]);
     }
 }
 
 /// Has this thread, which runs a task, go where the workers are.
 pub(crate) fn go_to_work() {
     if !IN_PLACE.replace(true)
-        && let Some(&cpu) = WORKERS.get()
+        && let Some(apart) = APART.get()
     {
-        pin(&[cpu]);
+        pin(&[apart.worker]);
     }
 }
 

@@ -219,6 +219,7 @@ pub(crate) fn measure(scenario: Scenario, peer: PeerId, sizes: &Sizes) -> Figure
 }
 
 fn measure_peer<P: Peer>(scenario: Scenario, peer: &P, sizes: &Sizes) -> Figures {
+    machine::go_to_submit();
     match scenario {
         Scenario::Latency => latency(peer, sizes.latencies),
         Scenario::LatencyIdle => latency_idle(peer, sizes.pauses),

@@ -13,20 +13,21 @@ use crate::{
 /// The names of one backend, the plain one first, and how it is made.
 struct Known {
     names: &'static [&'static str],
-    make: fn(&str) -> Result<Arc<dyn Backend>, BuildError>,
+    /// None for what this build is without.
+    make: Option<fn() -> Arc<dyn Backend>>,
 }
 
 const KNOWN: &[Known] = &[
-    Known { names: &["serial", "sync"], make: |_| Ok(Arc::new(Serial::new())) },
-    Known { names: &["threads", "thread"], make: |_| Ok(Arc::new(Threads::new())) },
-    Known { names: &["tasks", "async"], make: |_| Ok(Arc::new(Tasks::new())) },
+    Known { names: &["serial", "sync"], make: Some(|| Arc::new(Serial::new())) },
+    Known { names: &["threads", "thread"], make: Some(|| Arc::new(Threads::new())) },
+    Known { names: &["tasks", "async"], make: Some(|| Arc::new(Tasks::new())) },
     Known {
         names: &["processes", "loky", "multiprocess", "multiprocessing", "concurrent.futures", "joblib"],
-        make: missing,
+        make: None,
     },
-    Known { names: &["mpi"], make: missing },
-    Known { names: &["dask"], make: missing },
-    Known { names: &["ray"], make: missing },
+    Known { names: &["mpi"], make: None },
+    Known { names: &["dask"], make: None },
+    Known { names: &["ray"], make: None },
 ];
 
 /// The backend of a pool for which none is named.
@@ -41,10 +42,17 @@ pub(super) fn resolve(spec: BackendSpec) -> Result<Arc<dyn Backend>, BuildError>
 
 fn resolve_name(name: &str) -> Result<Arc<dyn Backend>, BuildError> {
     if let Some(known) = KNOWN.iter().find(|known| known.names.contains(&scheme(name))) {
-        return (known.make)(name);
+        return match known.make {
+            None => Err(BuildError::FeatureDisabled(known.names[0].to_owned())),
+            Some(make) if scheme(name) == name => Ok(make()),
+            Some(_) => Err(BuildError::OutOfRange(format!(
+                "`{name}` is an address, and the backend `{}` takes none",
+                known.names[0]
+            ))),
+        };
     }
     make_registered(name).unwrap_or_else(|| {
-        let known = KNOWN.iter().filter_map(|known| known.names.first());
+        let known = KNOWN.iter().filter(|known| known.make.is_some()).filter_map(|known| known.names.first());
         let known = known.map(|&name| name.to_owned()).chain(registered_names()).collect();
         Err(BuildError::UnknownBackend { name: name.to_owned(), known })
     })
@@ -55,14 +63,18 @@ fn scheme(name: &str) -> &str {
     name.split_once("://").map_or(name, |(scheme, _)| scheme)
 }
 
-fn missing(name: &str) -> Result<Arc<dyn Backend>, BuildError> {
-    let known = KNOWN.iter().find(|known| known.names.contains(&scheme(name)));
-    Err(BuildError::FeatureDisabled(known.map_or(name, |known| known.names[0]).to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_for_backends_that_have_one() {
+        assert!(matches!(resolve_name("threads://here"), Err(BuildError::OutOfRange(_))));
+        assert!(
+            matches!(resolve_name("dask://here:1"), Err(BuildError::FeatureDisabled(name)) if name == "dask")
+        );
+        assert!(matches!(resolve_name("nope://here"), Err(BuildError::UnknownBackend { .. })));
+    }
 
     #[test]
     fn every_name_of_ours_is_reserved_and_every_reserved_name_is_ours() {

@@ -25,6 +25,8 @@ mod limits;
 mod map;
 mod misuse;
 mod nested;
+#[cfg(feature = "tokio")]
+mod on_tokio;
 mod panics;
 mod policy;
 mod priority;

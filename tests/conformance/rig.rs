@@ -39,6 +39,9 @@ pub enum Class {
     ByAsking,
     /// Code that blocks its thread blocks nobody else.
     Blocking,
+    /// Code that blocks runs on threads of the host runtime.
+    #[cfg(feature = "tokio")]
+    Borrowing,
 }
 
 /// The backend and the runtime under test, and the gates of one case.
@@ -78,6 +81,8 @@ impl Rig {
                 !self.blocks_freely(),
                 "code that blocks keeps the runtime, or the caller, from going on",
             ),
+            #[cfg(feature = "tokio")]
+            Class::Borrowing => excused(!self.borrows_threads(), "it brings threads of its own"),
         }
     }
 
@@ -97,12 +102,9 @@ impl Rig {
     }
 
     /// Code runs on threads of the host runtime, not on those of a backend that brings its own.
-    pub fn borrows_threads(&self) -> bool {
+    #[cfg(feature = "tokio")]
+    fn borrows_threads(&self) -> bool {
         self.name != "rayon"
-    }
-
-    pub fn host(&self) -> Host {
-        self.host
     }
 
     /// The backend under test, for a builder that the case makes itself.
@@ -266,15 +268,6 @@ impl Host {
         }
     }
 
-    /// Whether its futures run with tokio in context.
-    pub fn is_tokio(self) -> bool {
-        match self {
-            #[cfg(feature = "tokio")]
-            Host::TokioMulti | Host::TokioCurrent => true,
-            _ => false,
-        }
-    }
-
     /// Runs `future` under a runtime of this kind, which is gone when this returns.
     pub fn block_on<F: Future>(self, future: F) -> F::Output {
         match self {
@@ -393,12 +386,14 @@ macro_rules! host {
         #[cfg(feature = "tokio")]
         mod tokio_multi {
             suite! { TokioMulti }
+            crate::on_tokio::cases!();
         }
     };
     (tokio_current) => {
         #[cfg(feature = "tokio")]
         mod tokio_current {
             suite! { TokioCurrent }
+            crate::on_tokio::cases!();
         }
     };
     (async_std) => {

@@ -18,8 +18,6 @@ topic! { runtimes:
         runtime_by_detection,
         standalone_under_any_runtime,
         first_used_on_a_plain_thread,
-        tokio_is_in_context_where_it_is_the_host,
-        named_runtime_that_is_gone,
     ]
     Unattended [
         runtime_ends_while_tasks_wait,
@@ -109,43 +107,8 @@ pub async fn first_used_on_a_plain_thread(rig: Rig) {
     works(&pool).await;
 }
 
-pub async fn tokio_is_in_context_where_it_is_the_host(rig: Rig) {
-    if !rig.host().is_tokio() {
-        return;
-    }
-    #[cfg(feature = "tokio")]
-    {
-        let in_context = || tokio::runtime::Handle::try_current().is_ok();
-        let pool = rig.pool(1);
-        assert!(pool.spawn(async move { in_context() }).await.unwrap());
-        assert!(pool.submit_async(async |()| tokio::task::yield_now().await, ()).await.is_ok());
-        if rig.borrows_threads() {
-            assert!(pool.spawn_blocking(in_context).await.unwrap());
-        }
-    }
-}
-
-/// A pool that was told to use a runtime which has ended works on threads of its own, or says that it cannot.
-pub async fn named_runtime_that_is_gone(rig: Rig) {
-    if !rig.host().is_tokio() {
-        return;
-    }
-    #[cfg(feature = "tokio")]
-    {
-        let handle = rig.elsewhere(async |_| tokio::runtime::Handle::current()).await;
-        let runtime = Runtime::tokio(handle);
-        let builder = Executor::builder().backend(rig.backend()).runtime(runtime);
-        let pool = builder.max_workers(2).build().unwrap();
-        resolve(vec![pool.submit(double, 21), pool.submit_async(double_async, 21)]).await;
-        for result in pool.map(double, 0..10).collect::<Vec<_>>().await {
-            assert_is!(result, Ok(_) | Err(TaskError::Shutdown));
-        }
-        pool.shutdown(false).await;
-    }
-}
-
 /// Every handle of a pool whose runtime is gone resolves: with its value, or with an error that says that the pool went.
-async fn resolve(tasks: Vec<TaskHandle<u64>>) {
+pub async fn resolve(tasks: Vec<TaskHandle<u64>>) {
     for result in join_all(tasks).await {
         assert_is!(result, Ok(_) | Err(TaskError::Shutdown | TaskError::Cancelled));
     }
