@@ -149,7 +149,8 @@ impl<R> TaskHandle<R> {
     /// worker that waits.
     ///
     /// It blocks: on a thread that drives a runtime, whatever that runtime would do is not done meanwhile; if the task needs
-    /// that very thread (the `tasks` backend on a current-thread runtime), it waits for ever. Await the handle there.
+    /// that very thread (the `tasks` backend on a current-thread runtime), it waits for ever. Await the handle there. Inside a
+    /// task on `tasks`, prefer this to a `block_on` of others: this tells the pool that the thread is blocked.
     ///
     /// # Errors
     /// As awaiting the handle.
