@@ -133,14 +133,15 @@ fn table(results: &Results, scenario: Scenario, place: Place) {
             };
             print!(" {} |", results.median(key).map_or_else(missing, |value| show(value, unit(key))));
             for ours in OURS {
-                print!(
-                    " {} |",
-                    results.ratio(ours, key).map_or(String::new(), |ratio| format!("{:.2}", ratio.median))
-                );
+                print!(" {} |", results.ratio(ours, key).map_or(String::new(), |ratio| show_ratio(ratio.median)));
             }
         }
         println!();
     }
+}
+
+fn show_ratio(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
 }
 
 fn show(value: f64, unit: Unit) -> String {
