@@ -4,5 +4,14 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod affinity;
+mod entry;
+#[cfg(target_os = "linux")]
+pub(crate) mod image;
 pub(crate) mod lock;
+#[cfg(target_os = "linux")]
+pub(crate) mod process;
+#[cfg(target_os = "linux")]
+pub(crate) mod shm;
 pub(crate) mod ticks;
+#[cfg(target_os = "linux")]
+pub(crate) mod zst;

@@ -1,0 +1,775 @@
+//! Processes, and what two of them need to talk and to part: starting, signalling and reaping, sockets that carry descriptors,
+//! bells, limits, the standard streams, `fork`. Owns the rule that a number of a process is never used after the process was
+//! reaped; does not know what runs in a process, nor when one should end.
+
+use std::{
+    ffi::{OsString, c_int},
+    fs::File,
+    io::{self, IoSlice, IoSliceMut, Read},
+    mem::MaybeUninit,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd},
+    process::Command,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+pub(crate) use rustix::process::Signal;
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags},
+    fs::{Mode, OFlags},
+    io::{Errno, FdFlags},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    },
+    process::{Pid, PidfdFlags, Resource, Rlimit, WaitId, WaitIdOptions},
+};
+
+use super::{lock::lock, shm::page_size};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It left by itself, with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// It has ended, and only its parent, which we are not, was told how.
+    Unknown,
+}
+
+/// A process that we started, or one of another parent that we look after.
+///
+/// Dropping one that has not ended, or whose end nobody took note of, kills it with its process group. It is reaped at once if
+/// it can be, else by a thread of its own, which lives until the kernel is done with the process: dropping never waits for that.
+/// (Where not even a thread can be had, it waits for a tenth of a second at most.) In a copy of this process that `fork` made
+/// dropping does nothing: there the process is not ours.
+///
+/// Needs Linux 5.4.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: Pid,
+    pidfd: Arc<OwnedFd>,
+    /// Set when the process was reaped, from when on its number may be another's. Held while the number is used.
+    ended: Mutex<Option<Ended>>,
+    /// The process that this object belongs to.
+    owner: Pid,
+}
+
+impl Child {
+    /// Starts a process. The command, and with it what descriptors it holds, is gone when this returns.
+    ///
+    /// A command that uses `pre_exec`, `uid`, `gid` or `groups` makes std fork, which takes long where much memory is in use.
+    pub(crate) fn spawn(mut command: Command) -> io::Result<Self> {
+        let mut child = command.spawn()?;
+        let opened = pid(child.id()).and_then(Self::open);
+        if opened.is_err() {
+            // Both fail only when it is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // Dropping std's handle neither kills nor reaps.
+        opened
+    }
+
+    /// Looks after a process that is not our child, or not known to be. How it ends is [`Ended::Unknown`] unless it is one.
+    ///
+    /// The caller sees to it that it is still the process that is meant: that its parent has not reaped it yet.
+    pub(crate) fn adopt(number: u32) -> io::Result<Self> {
+        Self::open(pid(number)?)
+    }
+
+    fn open(pid: Pid) -> io::Result<Self> {
+        let pidfd = Arc::new(rustix::process::pidfd_open(pid, PidfdFlags::empty())?);
+        Ok(Self { pid, pidfd, ended: Mutex::new(None), owner: rustix::process::getpid() })
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// A descriptor that becomes readable when the process ends.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Sends a signal to the process. To one that has ended that is no error, and nothing.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        gone_is_fine(rustix::process::pidfd_send_signal(&self.pidfd, signal))
+    }
+
+    /// Sends a signal to the process group that it leads, in which its own children are unless they left it. To a group that is
+    /// no more, or never was, that is no error, and nothing.
+    ///
+    /// Reaches those who outlive the process only before it is reaped, except on Linux 6.9 and later: so kill first, then reap.
+    pub(crate) fn signal_group(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_signal_group(self.pidfd(), signal) {
+            // A kernel that cannot, or a filter of system calls that does not know that this one can.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => {}
+            done => return gone_is_fine(done),
+        }
+        let ended = lock(&self.ended);
+        // As long as we have not reaped our child, nobody else gets its number. Another's child is its parent's to reap: the
+        // number is safe while it runs, and the moment between look and kill is too short for numbers to come round.
+        if ended.is_some() || self.is_gone_unseen()? {
+            return Ok(());
+        }
+        gone_is_fine(rustix::process::kill_process_group(self.pid, signal))
+    }
+
+    /// Reaps the process if it has ended. Answers the same as often as it is asked.
+    pub(crate) fn try_wait(&self) -> io::Result<Option<Ended>> {
+        let mut ended = lock(&self.ended);
+        if ended.is_none() {
+            *ended = match reap(self.pidfd())? {
+                Reaped::Ended(how) => Some(how),
+                Reaped::Running => None,
+                Reaped::NotOurs => poll(self.pidfd(), Some(Duration::ZERO))?.then_some(Ended::Unknown),
+            };
+        }
+        Ok(*ended)
+    }
+
+    /// Waits for the end of the process, and reaps it.
+    pub(crate) fn wait(&self) -> io::Result<Ended> {
+        loop {
+            if let Some(ended) = self.try_wait()? {
+                return Ok(ended);
+            }
+            poll(self.pidfd(), None)?;
+        }
+    }
+
+    /// Whether it has ended and is not ours to reap.
+    fn is_gone_unseen(&self) -> io::Result<bool> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match rustix::process::waitid(WaitId::PidFd(self.pidfd()), options) {
+            Err(Errno::CHILD) => poll(self.pidfd(), Some(Duration::ZERO)),
+            seen => Ok(seen.map(|_| false)?),
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if rustix::process::getpid() != self.owner || lock(&self.ended).is_some() {
+            return;
+        }
+        // Nothing can be done about a process that cannot be killed; there is none among our children.
+        let _ = self.signal_group(Signal::KILL);
+        let _ = self.signal(Signal::KILL);
+        if !matches!(reap(self.pidfd()), Ok(Reaped::Running)) {
+            return;
+        }
+        let wait_and_reap = |pidfd: &OwnedFd, limit| {
+            let _ = poll(pidfd.as_fd(), limit);
+            let _ = reap(pidfd.as_fd());
+        };
+        let pidfd = self.pidfd.clone();
+        let thread = std::thread::Builder::new().name("polypool-reaper".into()).stack_size(64 << 10);
+        if thread.spawn(move || wait_and_reap(&pidfd, None)).is_err() {
+            wait_and_reap(&self.pidfd, Some(Duration::from_millis(100)));
+        }
+    }
+}
+
+enum Reaped {
+    Ended(Ended),
+    Running,
+    NotOurs,
+}
+
+fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Reaped> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    match rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(pidfd), options)) {
+        Ok(None) => Ok(Reaped::Running),
+        Ok(Some(status)) => Ok(Reaped::Ended(match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Ended::Code(code),
+            (None, Some(signal)) => Ended::Signal(signal),
+            (None, None) => Ended::Unknown,
+        })),
+        Err(Errno::CHILD) => Ok(Reaped::NotOurs),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until the descriptor is readable or closed at the other end; false when the time ran out.
+fn poll(fd: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<bool> {
+    let limit = limit.and_then(|time| time.try_into().ok());
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    Ok(rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, limit.as_ref()))? > 0)
+}
+
+/// The number of one process: neither 0 nor 1, whose negations mean other things to `kill`.
+fn pid(number: u32) -> io::Result<Pid> {
+    let number = i32::try_from(number).ok().filter(|&number| number > 1);
+    number.and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+fn gone_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(Errno::SRCH) => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+#[allow(unsafe_code, reason = "the room for it")]
+fn pidfd_signal_group(pidfd: BorrowedFd<'_>, signal: Signal) -> rustix::io::Result<()> {
+    /// `PIDFD_SIGNAL_PROCESS_GROUP`, since Linux 6.9.
+    const GROUP: libc::c_uint = 1 << 2;
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the arguments are those of `pidfd_send_signal(2)`: a descriptor, a number, a pointer that may be null, flags. It
+    // reads no memory of ours.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal.as_raw(), info, GROUP)
+    };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Two sockets that are connected to each other, and to nobody else.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+/// As many descriptors as one message carries.
+pub(crate) const MAX_FDS: usize = 16;
+
+/// Sends bytes, and copies of the descriptors with the first of them. Returns how many bytes were sent, perhaps fewer than all.
+///
+/// # Errors
+///
+/// `InvalidInput` for more than [`MAX_FDS`] descriptors, or descriptors without a byte.
+pub(crate) fn send_with(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        // The room is rounded up, so that `push` alone would take one more than a receiver may.
+        let fits = !bytes.is_empty() && fds.len() <= MAX_FDS;
+        if !fits || !control.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+    }
+    let bytes = [IoSlice::new(bytes)];
+    let flags = SendFlags::NOSIGNAL;
+    Ok(rustix::io::retry_on_intr(|| rustix::net::sendmsg(&fd, &bytes, &mut control, flags))?)
+}
+
+/// Receives bytes, 0 at the end, and appends the descriptors that came with them to `fds`.
+///
+/// # Errors
+///
+/// `InvalidData` when descriptors were lost: there were more than [`MAX_FDS`], or more than this process may have open.
+pub(crate) fn recv_with(fd: impl AsFd, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [IoSliceMut::new(bytes)];
+    let received = rustix::io::retry_on_intr(|| {
+        rustix::net::recvmsg(&fd, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "descriptors were lost: too many in a message, or too many open files",
+        ));
+    }
+    Ok(received.bytes)
+}
+
+/// Gives a descriptor a number out of the way: 200 or more, or as high as the limit of open files allows. It is not inherited.
+pub(crate) fn move_high(fd: OwnedFd) -> io::Result<OwnedFd> {
+    copy_high(fd.as_fd())
+}
+
+fn copy_high(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    const HIGH: u64 = 200;
+    let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let mut from = i32::try_from(HIGH.min(limit.saturating_sub(1))).unwrap_or(i32::MAX).max(3);
+    loop {
+        match rustix::io::fcntl_dupfd_cloexec(fd, from) {
+            Err(Errno::INVAL | Errno::MFILE) if from > 3 => from -= 1,
+            copied => return Ok(copied?),
+        }
+    }
+}
+
+/// A descriptor that one rings and another waits for: readable from [`ring`] to [`hush`].
+pub(crate) fn bell() -> io::Result<OwnedFd> {
+    Ok(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+/// Rings a bell. One that rings already goes on.
+pub(crate) fn ring(bell: impl AsFd) -> io::Result<()> {
+    match rustix::io::retry_on_intr(|| rustix::io::write(&bell, &1_u64.to_ne_bytes())) {
+        // It was rung as often as it can count.
+        Ok(_) | Err(Errno::AGAIN) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes a bell stop. True when it rang.
+pub(crate) fn hush(bell: impl AsFd) -> io::Result<bool> {
+    match rustix::io::retry_on_intr(|| rustix::io::read(&bell, &mut [0; 8])) {
+        Ok(_) => Ok(true),
+        Err(Errno::AGAIN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes this process the leader of a group of its own, as `process_group(0)` does for one that is started by a command.
+pub(crate) fn lead_group() -> io::Result<()> {
+    Ok(rustix::process::setpgid(None, None)?)
+}
+
+/// Kills this process and, when it leads its group, all in that: its children, unless they left. A group that it does not lead
+/// is that of whoever started it, and is spared.
+pub(crate) fn own_group_kill() -> ! {
+    let this = rustix::process::getpid();
+    // Neither returns, unless something is very wrong.
+    if rustix::process::getpgrp() == this {
+        let _ = rustix::process::kill_current_process_group(Signal::KILL);
+    }
+    let _ = rustix::process::kill_process(this, Signal::KILL);
+    exit_now(137)
+}
+
+/// Ends the process at once: no destructors, no handlers, no flushing.
+#[allow(unsafe_code, reason = "the room for it")]
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: it takes any number and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Limits the memory that this process and those it starts may have for data (heap, stacks, anonymous mappings), for good. What
+/// goes beyond is refused to the one who asks for it. A lower limit that is there already stays.
+pub(crate) fn limit_data(bytes: u64) -> io::Result<()> {
+    let now = rustix::process::getrlimit(Resource::Data);
+    let limit = |old: Option<u64>| Some(old.map_or(bytes, |old| old.min(bytes)));
+    let new = Rlimit { current: limit(now.current), maximum: limit(now.maximum) };
+    Ok(rustix::process::setrlimit(Resource::Data, new)?)
+}
+
+/// How much memory a process has to itself, in bytes: what is resident, without what is of files or shared. The kernel's count
+/// may lag by some pages per CPU.
+pub(crate) fn resident_private(pid: u32) -> io::Result<u64> {
+    let mut text = String::new();
+    File::open(format!("/proc/{pid}/statm"))?.read_to_string(&mut text)?;
+    let mut fields = text.split_ascii_whitespace().map(str::parse::<u64>);
+    // size resident shared ...
+    match (fields.next(), fields.next(), fields.next()) {
+        (Some(Ok(_)), Some(Ok(resident)), Some(Ok(shared))) => {
+            Ok(resident.saturating_sub(shared).saturating_mul(page_size() as u64))
+        }
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Puts `/dev/null` in the place of the standard input, so that nobody reads what is not his.
+pub(crate) fn null_stdin() -> io::Result<()> {
+    let null = open_null(OFlags::RDONLY)?;
+    if null.as_raw_fd() == 0 {
+        // There was no standard input, and its place was the first that was free. It stays there, to be inherited.
+        rustix::io::fcntl_setfd(&null, FdFlags::empty())?;
+        let _ = null.into_raw_fd();
+        return Ok(());
+    }
+    Ok(rustix::io::retry_on_intr(|| rustix::stdio::dup2_stdin(&null))?)
+}
+
+/// Takes what was handed over as the standard input, to a high number, and leaves `/dev/null` in its place.
+pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
+    let taken = copy_high(rustix::stdio::stdin())?;
+    null_stdin()?;
+    Ok(taken)
+}
+
+/// Sends the standard output (1) or error (2) elsewhere. Returns where it went before, which redirects it back; `/dev/null` if
+/// it was closed.
+///
+/// What the libraries of Rust and C have buffered is not written by this: flush them first.
+pub(crate) fn redirect(fd: BorrowedFd<'_>, onto: i32) -> io::Result<OwnedFd> {
+    let now = match onto {
+        1 => rustix::stdio::stdout(),
+        2 => rustix::stdio::stderr(),
+        _ => return Err(io::ErrorKind::InvalidInput.into()),
+    };
+    let former = match copy_high(now) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::BADF) => {
+            move_high(open_null(OFlags::WRONLY)?)?
+        }
+        copied => copied?,
+    };
+    rustix::io::retry_on_intr(|| match onto {
+        1 => rustix::stdio::dup2_stdout(fd),
+        _ => rustix::stdio::dup2_stderr(fd),
+    })?;
+    Ok(former)
+}
+
+fn open_null(access: OFlags) -> io::Result<OwnedFd> {
+    let flags = access | OFlags::CLOEXEC;
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::open("/dev/null", flags, Mode::empty()))?)
+}
+
+/// Writes out what the C library has buffered of all its streams.
+#[allow(unsafe_code, reason = "the room for it")]
+pub(crate) fn flush_c_stdio() {
+    // SAFETY: null means all streams; each is locked by the library while it is flushed.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+/// Who one is after a [`fork`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forked {
+    /// The copy. Of the threads only the one that called is in it.
+    Child,
+    /// The original, and the number of its copy.
+    Parent(u32),
+}
+
+/// Makes a copy of this process.
+///
+/// With one thread, the copy can do all that the original could. With several ([`thread_count`] tells), whatever the others had
+/// locked stays locked in it for ever, and what they were changing stays half changed. The libraries of C that we know keep their
+/// allocator usable; std keeps nothing of the kind for its own locks (of the standard streams, of the environment). That breaks
+/// promises of liveness, and none of memory: locks that are held are waited for, not passed over. A caller with other threads
+/// does in the copy only what it knows to be free, or accepts that it may hang and is killed by whoever waits.
+#[allow(unsafe_code, reason = "the room for it")]
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: the call itself has no demands. What the copy may do is limited when there are other threads, as written above:
+    // data that they guard by locks is unreachable in it rather than broken, and threads that borrowed from this one's stack are
+    // not there to look. The C standard library's handlers run, ours among them.
+    match unsafe { libc::fork() } {
+        0 => Ok(Forked::Child),
+        pid if pid > 0 => Ok(Forked::Parent(pid.unsigned_abs())),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// How many threads this process has. Needs `/proc`.
+pub(crate) fn thread_count() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// From now on, a copy of this process that a `fork` makes knows that it [is one](was_forked). May be called again.
+#[allow(unsafe_code, reason = "the room for it")]
+pub(crate) fn at_fork_in_child() -> io::Result<()> {
+    type Handler = Option<unsafe extern "C" fn()>;
+    // SAFETY: the signature is that of POSIX, and of all libraries of C for Linux.
+    unsafe extern "C" {
+        fn pthread_atfork(prepare: Handler, parent: Handler, child: Handler) -> c_int;
+    }
+    extern "C" fn remember() {
+        FORKED.store(true, Ordering::Relaxed);
+    }
+    static REGISTERED: OnceLock<c_int> = OnceLock::new();
+    // SAFETY: the handler is a function, there as long as the program is, unless it is in a library that is unloaded, which unwinds
+    // its registration, too. It stores to an atomic and does nothing that is forbidden after a fork.
+    match REGISTERED.get_or_init(|| unsafe { pthread_atfork(None, None, Some(remember)) }) {
+        0 => Ok(()),
+        &error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Whether this process is a copy that a `fork` made after [`at_fork_in_child`], and did not [`forget`](forget_fork) it.
+pub(crate) fn was_forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
+
+/// Says that this copy was made on purpose.
+pub(crate) fn forget_fork() {
+    FORKED.store(false, Ordering::Relaxed);
+}
+
+/// Gives all signals back their default effect, except SIGPIPE, which is ignored, and blocks none in this thread. Rust's own
+/// message about an overflowing stack goes with that, if it was installed; the process still dies of it.
+#[allow(unsafe_code, reason = "the room for it")]
+pub(crate) fn reset_signals() {
+    for signal in 1..=64 {
+        // SAFETY: zero is a valid value of all its fields, and means the default effect, no flags, no signals masked.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = if signal == libc::SIGPIPE { libc::SIG_IGN } else { libc::SIG_DFL };
+        // SAFETY: `action` lives through the call, the old one is not asked for; no handler is installed. Refused for signals
+        // that the kernel (9 and 19) or the C library keeps to itself, and rightly so.
+        unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
+    }
+    let mut none = MaybeUninit::uninit();
+    // SAFETY: `sigemptyset` writes the whole set, which the second call then reads.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// Reads a variable of the environment and removes it, so that nobody who is started from here inherits it.
+///
+/// Only to be called before this process has a second thread: at the start of `main`, or before it.
+#[allow(unsafe_code, reason = "the room for it")]
+pub(crate) fn take_env(name: &str) -> Option<OsString> {
+    let value = std::env::var_os(name)?;
+    // SAFETY: nobody else reads the environment: there is no other thread yet, which is the caller's promise. Should a library
+    // have started one before `main`, it would have to read by the C library in this very moment.
+    unsafe { std::env::remove_var(name) };
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::CommandExt, process::Stdio};
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).process_group(0);
+        command
+    }
+
+    fn exists(pid: u32) -> bool {
+        rustix::process::test_kill_process(super::pid(pid).expect("number")).is_ok()
+    }
+
+    /// Runs in a copy of this process, whose end is returned. The copy must not panic nor lock.
+    fn in_a_copy(run: impl FnOnce() -> i32) -> Ended {
+        match fork().expect("fork") {
+            Forked::Child => exit_now(run()),
+            Forked::Parent(pid) => Child::adopt(pid).expect("own child").wait().expect("wait"),
+        }
+    }
+
+    #[test]
+    fn a_child_says_how_it_ended() {
+        let child = Child::spawn(shell("exit 7")).expect("spawn");
+        assert_eq!(child.wait().expect("wait"), Ended::Code(7));
+        assert_eq!(child.try_wait().expect("again"), Some(Ended::Code(7)));
+        child.signal(Signal::KILL).expect("too late is fine");
+        child.signal_group(Signal::KILL).expect("too late is fine");
+        let child = Child::spawn(shell("kill -TERM $$")).expect("spawn");
+        assert_eq!(child.wait().expect("wait"), Ended::Signal(15));
+        assert!(!exists(child.pid()));
+        assert!(Child::spawn(Command::new("/nowhere/nothing")).is_err());
+    }
+
+    #[test]
+    fn a_signal_reaches_the_child() {
+        let child = Child::spawn(shell("while :; do sleep 1; done")).expect("spawn");
+        assert_eq!(child.try_wait().expect("runs"), None);
+        child.signal(Signal::KILL).expect("signal");
+        assert_eq!(child.wait().expect("wait"), Ended::Signal(9));
+        assert!(poll(child.pidfd(), None).expect("poll"));
+    }
+
+    /// A child that leads a group with a grandchild in it, and the socket that ends when all of them are gone.
+    fn family() -> (Child, OwnedFd) {
+        let (ours, theirs) = pair().expect("pair");
+        let mut command = shell("sleep 1000 & echo ready >&0; wait");
+        command.stdin(Stdio::from(theirs));
+        let child = Child::spawn(command).expect("spawn");
+        let mut ready = [0; 6];
+        assert_eq!(recv_with(&ours, &mut ready, &mut Vec::new()).expect("receive"), 6);
+        (child, ours)
+    }
+
+    fn ends(socket: &OwnedFd) -> bool {
+        recv_with(socket, &mut [0; 16], &mut Vec::new()).expect("receive") == 0
+    }
+
+    #[test]
+    fn a_group_is_killed_with_the_grandchildren() {
+        let (child, socket) = family();
+        child.signal_group(Signal::KILL).expect("signal");
+        assert_eq!(child.wait().expect("wait"), Ended::Signal(9));
+        assert!(ends(&socket));
+    }
+
+    #[test]
+    fn a_group_is_killed_when_its_leader_is_dead() {
+        let (child, socket) = family();
+        child.signal(Signal::KILL).expect("signal");
+        assert!(poll(child.pidfd(), None).expect("poll"));
+        child.signal_group(Signal::KILL).expect("signal");
+        assert!(ends(&socket));
+        assert_eq!(child.wait().expect("wait"), Ended::Signal(9));
+    }
+
+    #[test]
+    fn dropped_children_leave_nothing() {
+        let (child, socket) = family();
+        let pid = child.pid();
+        drop(child);
+        assert!(ends(&socket));
+        // The reaper is another thread: until it is done there is a zombie.
+        while exists(pid) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn another_s_child_is_looked_after() {
+        let (ours, theirs) = pair().expect("pair");
+        // The shell is the parent, and tells us the number; the grandchild ends when we say so.
+        let mut command = shell("exec 3<&0; (read line <&3; exit 3) & echo $! >&3; wait");
+        command.stdin(Stdio::from(theirs));
+        let shell = Child::spawn(command).expect("spawn");
+        let mut number = [0; 16];
+        let len = recv_with(&ours, &mut number, &mut Vec::new()).expect("receive");
+        let number = std::str::from_utf8(&number[..len]).expect("text").trim().parse().expect("a number");
+        let adopted = Child::adopt(number).expect("it runs");
+        assert_eq!(adopted.try_wait().expect("runs"), None);
+        assert_eq!(send_with(&ours, b"go\n", &[]).expect("send"), 3);
+        assert_eq!(adopted.wait().expect("wait"), Ended::Unknown);
+        assert_eq!(shell.wait().expect("wait"), Ended::Code(0));
+        for wrong in [0, 1, u32::MAX] {
+            assert_eq!(Child::adopt(wrong).expect_err("no process").kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn descriptors_travel() {
+        let (left, right) = pair().expect("pair");
+        let bell = bell().expect("bell");
+        ring(&bell).expect("ring");
+        assert_eq!(send_with(&left, b"two", &[bell.as_fd(), left.as_fd()]).expect("send"), 3);
+        let mut bytes = [0; 8];
+        let mut fds = Vec::new();
+        assert_eq!(recv_with(&right, &mut bytes, &mut fds).expect("receive"), 3);
+        assert_eq!((&bytes[..3], fds.len()), (&b"two"[..], 2));
+        assert!(hush(&fds[0]).expect("hush"));
+        assert!(!hush(&bell).expect("hush"));
+        for fd in &fds {
+            assert!(rustix::io::fcntl_getfd(fd).expect("flags").contains(FdFlags::CLOEXEC));
+        }
+        let many = vec![bell.as_fd(); MAX_FDS];
+        assert_eq!(send_with(&left, b"x", &many).expect("send"), 1);
+        fds.clear();
+        assert_eq!(recv_with(&right, &mut bytes, &mut fds).expect("receive"), 1);
+        assert_eq!(fds.len(), MAX_FDS);
+        let too_many = vec![bell.as_fd(); MAX_FDS + 1];
+        assert_eq!(
+            send_with(&left, b"x", &too_many).expect_err("refused").kind(),
+            io::ErrorKind::InvalidInput
+        );
+        assert_eq!(send_with(&left, b"", &many).expect_err("refused").kind(), io::ErrorKind::InvalidInput);
+        drop((left, fds));
+        assert_eq!(recv_with(&right, &mut bytes, &mut Vec::new()).expect("the end"), 0);
+        assert_eq!(send_with(&right, b"x", &[]).expect_err("no reader").kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_descriptor_moves_out_of_the_way() {
+        let high = move_high(bell().expect("bell")).expect("move");
+        assert!(high.as_raw_fd() >= 200);
+        ring(&high).expect("ring");
+        assert!(hush(&high).expect("hush"));
+        let few = in_a_copy(|| {
+            let limit = Rlimit { current: Some(100), maximum: Some(100) };
+            let moved = || {
+                rustix::process::setrlimit(Resource::Nofile, limit)?;
+                Ok::<_, io::Error>((move_high(bell()?)?, move_high(bell()?)?))
+            };
+            moved().map_or(255, |(first, second)| first.as_raw_fd() + second.as_raw_fd() - 99 - 98)
+        });
+        assert_eq!(few, Ended::Code(0));
+    }
+
+    #[test]
+    fn standard_streams_are_moved() {
+        let (ours, theirs) = pair().expect("pair");
+        let moved = || {
+            let was = redirect(theirs.as_fd(), 1)?;
+            rustix::io::write(rustix::stdio::stdout(), b"out")?;
+            drop(redirect(was.as_fd(), 1)?);
+            rustix::stdio::dup2_stdin(&theirs)?;
+            let taken = take_stdin()?;
+            rustix::io::write(&taken, b" in")?;
+            assert!(redirect(theirs.as_fd(), 3).is_err());
+            // Nothing to read, and no more standard input: then it is opened.
+            let end = rustix::io::read(rustix::stdio::stdin(), &mut [0; 8])?;
+            rustix::stdio::dup2_stdin(&theirs)?;
+            null_stdin()?;
+            Ok::<_, io::Error>(end)
+        };
+        let ended = in_a_copy(|| moved().map_or(255, |end| end as i32));
+        assert_eq!(ended, Ended::Code(0));
+        let mut bytes = [0; 6];
+        let first = recv_with(&ours, &mut bytes, &mut Vec::new()).expect("receive");
+        assert_eq!(&bytes[..first], &b"out in"[..first]);
+    }
+
+    #[test]
+    fn a_copy_knows_that_it_is_one() {
+        at_fork_in_child().expect("handler");
+        at_fork_in_child().expect("once is enough");
+        assert!(!was_forked());
+        let ended = in_a_copy(|| {
+            let before = was_forked();
+            forget_fork();
+            i32::from(before) + 2 * i32::from(was_forked())
+        });
+        assert_eq!(ended, Ended::Code(1));
+        assert!(!was_forked());
+        assert!(thread_count().expect("proc") >= 1);
+    }
+
+    #[test]
+    fn a_copy_does_not_kill_its_siblings() {
+        let child = Child::spawn(shell("read line")).expect("spawn");
+        let mut child = Some(child);
+        assert_eq!(in_a_copy(|| i32::from(child.take().is_none())), Ended::Code(0));
+        let child = child.expect("ours is still there");
+        assert!(!matches!(child.try_wait().expect("wait"), Some(Ended::Signal(_))));
+    }
+
+    #[test]
+    fn signals_have_their_default_effect_again() {
+        let ended = in_a_copy(|| {
+            reset_signals();
+            let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::PIPE);
+            let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::SEGV);
+            0
+        });
+        assert_eq!(ended, Ended::Signal(11));
+    }
+
+    #[test]
+    fn memory_is_limited() {
+        let ended = in_a_copy(|| {
+            let refused = |bytes| i32::from(Vec::<u8>::new().try_reserve_exact(bytes).is_err());
+            let before = refused(1 << 30);
+            // More than there is in use, and less than is asked for.
+            let Ok(()) = limit_data(512 << 20) else { return 255 };
+            let Ok(()) = limit_data(1 << 40) else { return 254 };
+            before + 2 * refused(1 << 30)
+        });
+        assert_eq!(ended, Ended::Code(2));
+        let used = resident_private(std::process::id()).expect("proc");
+        assert!((100 << 10..1 << 40).contains(&used), "{used}");
+        assert!(resident_private(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_process_kills_its_own_group() {
+        let ended = in_a_copy(|| {
+            let Ok(()) = lead_group() else { return 1 };
+            own_group_kill()
+        });
+        assert_eq!(ended, Ended::Signal(9));
+        // Not ours, though: this test goes on, and so does whoever started it.
+        assert_eq!(in_a_copy(|| own_group_kill()), Ended::Signal(9));
+        flush_c_stdio();
+    }
+}
