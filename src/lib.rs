@@ -99,7 +99,11 @@ mod runtime;
 mod stream;
 mod sys;
 mod task;
+#[cfg(all(feature = "processes", target_os = "linux"))]
+mod wire;
 
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub use backend::processes::{Processes, StartMethod, Transport};
 pub use backend::{
     BackendSpec, Capabilities, Event, EventKind, Events, Stats, WorkerInfo, serial::Serial, tasks::Tasks,
     threads::Threads,
@@ -126,6 +130,16 @@ pub mod worker {
             report_progress, size,
         },
     };
+}
+
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub use inside::process::init;
+
+/// What [`worker_main!`] expands to.
+#[cfg(all(feature = "processes", target_os = "linux"))]
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::inside::process::before_main;
 }
 
 /// The README's programs are tested like everything else.

@@ -37,25 +37,28 @@ impl Owner for Anchor {
         {
             *waiting = Some(Box::new(Released::new(&self.pool, seat)));
         }
-        self.pool.spins() && spin_for(task)
+        self.pool.spins() && self.spin_for(task)
     }
 
     fn cancel(&self, task: &Arc<dyn AnyTask>, policy: CancellationPolicy) {
         self.pool.cancel(task, policy);
+        if policy.contains(CancellationPolicy::PENDING) {
+            self.pool.trim(task);
+        }
     }
 }
 
-/// Waits for a moment without sleeping; true when the task has ended in it.
-fn spin_for(task: &Arc<dyn AnyTask>) -> bool {
-    const SPIN: Duration = Duration::from_micros(20);
-    let start = Instant::now();
-    while start.elapsed() < SPIN {
-        if task.state() == TaskState::Finished {
-            return true;
+impl Anchor {
+    /// Waits for a moment without sleeping; true when the task has ended in it.
+    fn spin_for(&self, task: &Arc<dyn AnyTask>) -> bool {
+        const SPIN: Duration = Duration::from_micros(20);
+        let start = Instant::now();
+        let is_finished = || task.state() == TaskState::Finished;
+        if let Some(workers) = self.pool.started() {
+            workers.spin(&mut || is_finished() || start.elapsed() >= SPIN);
         }
-        std::hint::spin_loop();
+        is_finished()
     }
-    false
 }
 
 /// A task that is not finished and whose handle is being polled; for backends that have no workers.

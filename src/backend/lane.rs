@@ -19,10 +19,11 @@ use super::{
     seat::{Seat, sit},
 };
 use crate::{
-    error::TaskError,
+    error::{TaskError, WorkerLost},
+    function::Reply,
     policy::CancellationPolicy,
     task::{
-        Host, Resolved, Tally,
+        Captured, Host, Resolved, Tally,
         catch::{catch, discard},
         clock::Stamp,
     },
@@ -142,13 +143,15 @@ pub struct Lane {
     mortal: bool,
     /// Wakes the thread that sleeps in `linger`.
     unpark: Option<(ThreadId, Waker)>,
+    /// It sleeps without a thread or a future: `poll_next` has left a waker.
+    down: bool,
 }
 
 impl Lane {
     pub(super) fn new(pool: Arc<Pool>, seat: Arc<Seat>, extra: bool) -> Self {
         pool.seated(&seat, extra);
         let host = Arc::<Seat>::clone(&seat);
-        Self { pool, seat, host, extra, fresh: true, mortal: false, unpark: None }
+        Self { pool, seat, host, extra, fresh: true, mortal: false, unpark: None, down: false }
     }
 
     /// Gives the worker's index: from 0 up, lower than `max_workers` unless other workers wait for tasks of the pool.
@@ -236,6 +239,108 @@ impl Lane {
             self.pool.call_if_work();
         }
         Some(task)
+    }
+
+    // ---- for lanes whose tasks travel: a task is in their hands until they say what became of it
+
+    /// Takes the next task without waiting. When there is none, `waker` is woken when there may be one. `Ready(None)` when this
+    /// worker is not wanted any more.
+    pub(super) fn poll_next(&mut self, waker: &Waker) -> Poll<Option<Entry>> {
+        loop {
+            if self.down {
+                if !self.seat.take_woken() {
+                    self.seat.prepare_sleep(waker.clone());
+                    if !self.seat.is_woken() {
+                        return Poll::Pending;
+                    }
+                    continue;
+                }
+                self.down = false;
+                self.woken();
+            }
+            if let Some(task) = self.take() {
+                return Poll::Ready(Some(task));
+            }
+            self.seat.clear_current();
+            if !self.may_sleep() {
+                return Poll::Ready(None);
+            }
+            if self.lie_down(waker.clone()) {
+                self.get_up();
+            } else {
+                self.down = true;
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes a task to be sent ahead of its time, when nobody else could have it.
+    pub(super) fn take_ahead(&mut self) -> Option<Entry> {
+        let lanes = self.pool.lanes();
+        let all_work = !lanes.has_place() && !lanes.has_sleepers();
+        if !all_work || self.seat.is_waiting() || self.pool.is_ranked() || lanes.is_one_too_many(&self.seat) {
+            return None;
+        }
+        self.pool.pop()
+    }
+
+    /// Puts tasks back that were taken and not begun, the first in order last.
+    pub(super) fn put_back(&self, task: Entry) {
+        let priority = task.options().map_or(0, |options| options.priority);
+        self.pool.put_back(task, priority);
+    }
+
+    /// The worker begins the task. False when it was withdrawn; then it is over.
+    pub(super) fn begin_call(&self, task: &Entry) -> bool {
+        self.begin(task);
+        if task.begin(&*self.host) {
+            return true;
+        }
+        self.seat.clear_current();
+        false
+    }
+
+    /// A task that was sent ahead was withdrawn there.
+    pub(super) fn found_withdrawn(&self) {
+        self.pool.found_withdrawn();
+    }
+
+    /// The task that was begun is over.
+    pub(super) fn end_call(&self, task: &Entry, reply: Reply, captured: Option<Box<Captured>>) {
+        task.reply(reply, captured, &*self.host);
+    }
+
+    /// The task that was begun was ended for this reason, and its worker is done with it.
+    pub(super) fn stopped_call(&self, task: &Entry, reason: TaskError) {
+        // First, so that who sees the result sees the counts. Nobody else ends a call that was begun.
+        self.seat.left(&**task, Tally::default(), Stamp::now());
+        self.pool.resolve(task, reason, true);
+        self.seat.clear_current();
+    }
+
+    /// The worker died, and the task that it had begun with it, unless the worker never came to it.
+    pub(super) fn lost_call(&self, task: Entry, how: Option<WorkerLost>) {
+        self.pool.lost_call(&self.seat, task, how);
+    }
+
+    /// Nobody will have anything for this worker to do.
+    pub(super) fn is_useless(&self) -> bool {
+        self.pool.is_closing() && !self.pool.has_tasks() && !self.seat.has_own_work()
+    }
+
+    pub(super) fn worker(&self) -> u64 {
+        self.seat.worker()
+    }
+
+    pub(super) fn tell_lost(&self, how: &WorkerLost) {
+        self.pool.tell_lost(how);
+    }
+
+    /// With so many workers that are about to take a task each, is there work for one more?
+    pub(super) fn call_next(&self, arriving: usize) {
+        if self.pool.stats().queued > arriving {
+            self.pool.call_if_tasks();
+        }
     }
 
     // ---- sleep
@@ -420,6 +525,10 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         self.seat.clear_current();
+        if self.down && self.get_up() {
+            self.pool.call_if_work();
+        }
+        self.seat.forget_wakers();
         if self.mortal {
             self.seat.forget_initialiser();
         }

@@ -114,6 +114,10 @@ impl Lanes {
         self.claimed() <= self.released.load(Ordering::SeqCst)
     }
 
+    pub(super) fn has_sleepers(&self) -> bool {
+        self.asleep.load(Ordering::SeqCst) > 0
+    }
+
     pub(super) fn has_place(&self) -> bool {
         self.claimed() < self.limit()
     }

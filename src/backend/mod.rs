@@ -19,6 +19,8 @@ mod job;
 mod lane;
 mod lanes;
 pub(crate) mod pool;
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub(crate) mod processes;
 mod queue;
 mod registry;
 pub(crate) mod room;
@@ -169,6 +171,17 @@ pub trait Workers: Send + Sync {
     /// What keeps the backend from running tasks.
     async fn warm_up(&self) -> Result<(), TaskError> {
         Ok(())
+    }
+
+    /// Tasks that were taken and have not begun are to be put back: one that goes before them may have come. Must return soon.
+    fn recall(&self) {}
+
+    /// Somebody waits for a result without sleeping, until `done` says so, which is soon. A backend that has to fetch results
+    /// does it here meanwhile.
+    fn spin(&self, done: &mut dyn FnMut() -> bool) {
+        while !done() {
+            std::hint::spin_loop();
+        }
     }
 
     /// The pool will have no more tasks than it has now. Must return soon.

@@ -102,6 +102,12 @@ impl Queue {
         }
     }
 
+    /// The same for a task that had begun, and is counted once more.
+    pub(crate) fn put_back_begun(&self, task: Entry, priority: i32) {
+        lock(&self.inbox).pushed += u64::from(task.is_counted());
+        self.put_back(task, priority);
+    }
+
     /// Takes the next task, withdrawn ones included.
     pub(crate) fn pop(&self) -> Option<Entry> {
         let mut ready = lock(&self.ready);

@@ -52,6 +52,8 @@ pub(crate) struct Seat {
 
     woken: AtomicBool,
     sleeper: Mutex<Option<Waker>>,
+    /// Who sees to what runs here, where that is in another process.
+    keeper: Mutex<Option<Waker>>,
     is_waiting: AtomicBool,
     waits: Mutex<Waits>,
     awaits_end: AtomicBool,
@@ -173,6 +175,7 @@ impl Seat {
             own_count: AtomicUsize::new(0),
             woken: AtomicBool::new(false),
             sleeper: Mutex::default(),
+            keeper: Mutex::default(),
             is_waiting: AtomicBool::new(false),
             waits: Mutex::default(),
             awaits_end: AtomicBool::new(false),
@@ -405,6 +408,24 @@ impl Seat {
         if let Some(waker) = waker {
             wake(waker);
         }
+    }
+
+    pub(super) fn set_keeper(&self, keeper: Waker) {
+        let old = lock(&self.keeper).replace(keeper);
+        drop(old);
+    }
+
+    /// Has the keeper look after its task.
+    pub(super) fn poke(&self) {
+        let keeper = lock(&self.keeper).clone();
+        if let Some(keeper) = keeper {
+            wake(keeper);
+        }
+    }
+
+    pub(super) fn forget_wakers(&self) {
+        let wakers = (lock(&self.sleeper).take(), lock(&self.keeper).take());
+        drop(wakers);
     }
 
     pub(super) fn take_woken(&self) -> bool {

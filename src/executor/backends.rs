@@ -23,6 +23,9 @@ const KNOWN: &[Known] = &[
     Known { names: &["tasks", "async"], make: Some(|| Arc::new(Tasks::new())) },
     Known {
         names: &["processes", "loky", "multiprocess", "multiprocessing", "concurrent.futures", "joblib"],
+        #[cfg(all(feature = "processes", target_os = "linux"))]
+        make: Some(|| Arc::new(crate::backend::processes::Processes::new())),
+        #[cfg(not(all(feature = "processes", target_os = "linux")))]
         make: None,
     },
     Known { names: &["mpi"], make: None },

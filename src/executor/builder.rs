@@ -7,12 +7,11 @@ use crate::{
     backend::{
         Backend, BackendSpec, Settings,
         pool::{Initializer, Pool},
-        seat,
         serial::Serial,
     },
     cpu::cpu_count,
     error::BuildError,
-    function::{Portable, TaskFn, assert_captures_nothing, decode, encode},
+    function::{Bytes, Portable, TaskFn, assert_captures_nothing, pack, ship_packed, unpack},
     policy::CancellationPolicy,
     runtime::{Port, Runtime},
     task::catch::install_hook,
@@ -262,11 +261,14 @@ impl ExecutorBuilder {
         R: InitOutcome,
     {
         const { assert_captures_nothing::<F>() };
-        self.initializer = Some(match encode(&arg) {
-            Ok(arg) => Ok(Arc::new(move || {
-                let arg = decode(&arg).map_err(|error| error.to_string())?;
-                f(arg).outcome()
-            })),
+        self.initializer = Some(match pack(arg) {
+            Ok(arg) => {
+                let arg = Arc::new(Bytes::shared(arg));
+                // It captures `f` alone, and so is as good as `f`.
+                let call = ship_packed(move |arg: A| f(arg).outcome(), arg.behind(0)).map(Arc::new);
+                let run = move || f(unpack(&arg).map_err(|error| error.to_string())?).outcome();
+                Ok(Initializer { run: Arc::new(run), call })
+            }
             Err(error) => Err(BuildError::Unsupported(format!("the initializer's argument: {error}"))),
         });
         self
@@ -378,7 +380,7 @@ pub(super) fn check_workers(n: usize) -> Result<(), BuildError> {
 }
 
 fn current_depth() -> usize {
-    seat::current().and_then(|seat| seat.pool()).map_or(0, |pool| pool.depth())
+    crate::inside::depth()
 }
 
 fn check_depth() -> Result<usize, BuildError> {

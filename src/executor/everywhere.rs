@@ -7,8 +7,8 @@ use futures::future::join_all;
 use super::Executor;
 use crate::{
     error::TaskError,
-    function::{Portable, TaskFn, assert_captures_nothing, decode, encode},
-    task::{AnyTask, Blocking, Hello, Own, TaskCell, TaskHandle, Work},
+    function::{Call, Portable, TaskFn, assert_captures_nothing, open, pack, ship, unpack},
+    task::{AnyTask, Blocking, Hello, Own, RemoteCell, TaskCell, TaskHandle, Work},
 };
 
 impl Executor {
@@ -40,11 +40,15 @@ impl Executor {
         R: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        let handles = self.send_to_all(f, encode(&arg));
+        let handles = if self.pool().is_in_process() {
+            self.launch_to_all(f, pack(arg))
+        } else {
+            self.send_to_all(ship(f, arg), |bytes| open(bytes).map(Ok), true)
+        };
         async move { join_all(handles).await.into_iter().map(|result| result.and_then(|result| result)).collect() }
     }
 
-    fn send_to_all<F, A, R>(
+    fn launch_to_all<F, A, R>(
         &self,
         f: F,
         arg: Result<Vec<u8>, TaskError>,
@@ -57,7 +61,7 @@ impl Executor {
         let arg = arg.map(Arc::<[u8]>::from);
         let work = || {
             let arg = arg.clone();
-            Blocking(move || Ok(f(decode(&arg?)?)))
+            Blocking(move || Ok(f(unpack(&arg?)?)))
         };
         if self.pool().runs_in_polls() {
             return vec![self.launch(work(), 0)];
@@ -67,6 +71,9 @@ impl Executor {
 
     /// Sees whether every worker is there and has run its initializer.
     pub(super) fn greet_all(&self) -> Vec<TaskHandle<()>> {
+        if !self.pool().is_in_process() {
+            return self.send_to_all(ship(hello, ()), open, false);
+        }
         if self.pool().runs_in_polls() {
             return vec![self.launch(Hello, 0)];
         }
@@ -78,4 +85,26 @@ impl Executor {
         self.pool().push_to_all(tasks.iter().map(|task| Arc::clone(task) as Arc<dyn AnyTask>).collect());
         tasks.into_iter().map(|task| self.handle(task)).collect()
     }
+
+    /// Encoded once, for all.
+    fn send_to_all<R: Send + 'static>(
+        &self,
+        call: Result<Call, TaskError>,
+        open: fn(Vec<u8>) -> Result<R, TaskError>,
+        is_counted: bool,
+    ) -> Vec<TaskHandle<R>> {
+        let n = self.max_workers();
+        let call = match call {
+            Ok(Call { entry, arg, tasks }) => Call { entry, arg: arg.into_shared(), tasks },
+            Err(error) => return (0..n).map(|_| self.send_nothing(error.clone(), open)).collect(),
+        };
+        let tasks: Vec<_> = (0..n)
+            .map(|_| Arc::new(RemoteCell::<R>::new(call.again(), open, None, false, is_counted)))
+            .collect();
+        self.pool().push_to_all(tasks.iter().map(|task| Arc::clone(task) as Arc<dyn AnyTask>).collect());
+        tasks.into_iter().map(|task| self.handle_of_remote(task)).collect()
+    }
 }
+
+/// What a worker that is elsewhere does when it is greeted.
+fn hello((): ()) {}

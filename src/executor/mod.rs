@@ -104,6 +104,24 @@ impl Executor {
         Self::builder().backend("threads").max_workers(n).build()
     }
 
+    /// Builds a pool of up to `n` worker processes; see [`Processes`](crate::Processes).
+    ///
+    /// # Errors
+    /// As [`threads`](Self::threads); and [`BuildError::WorkerEntryMissing`] in a program that lets no workers in.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     polypool::init();
+    ///     let pool = polypool::Executor::processes(4)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    #[cfg(all(feature = "processes", target_os = "linux"))]
+    pub fn processes(n: usize) -> Result<Executor, BuildError> {
+        Self::builder().backend("processes").max_workers(n).build()
+    }
+
     /// Builds a pool that runs up to `n` futures at a time on the runtime; see [`Tasks`](crate::Tasks).
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! The verb `submit` and its variants: a function and its argument become a task.
+//! The verb `submit` and its variants: a function and its argument become a task; for workers that are elsewhere, an encoded
+//! call.
 
 use std::{future::Future, sync::Arc};
 
@@ -6,8 +7,8 @@ use super::Executor;
 use crate::{
     backend::{anchor::Anchor, room::Entering},
     error::TaskError,
-    function::{Portable, TaskFn, assert_captures_nothing},
-    task::{AnyTask, Blocking, Optioned, Suspended, TaskCell, TaskHandle, TaskOptions, Work},
+    function::{Call, Portable, TaskFn, assert_captures_nothing, open, ship, ship_async},
+    task::{AnyTask, Blocking, Optioned, RemoteCell, Suspended, TaskCell, TaskHandle, TaskOptions, Work},
 };
 
 /// A task that [`Executor::try_submit`] did not take, with its argument.
@@ -53,7 +54,11 @@ impl Executor {
         R: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        self.launch(Blocking(move || f(arg)), 0)
+        if self.pool().is_in_process() {
+            self.launch(Blocking(move || f(arg)), 0)
+        } else {
+            self.send(None, || ship(f, arg), open)
+        }
     }
 
     /// Submits an `async fn`. Its future runs in the worker, and can be stopped at its awaits.
@@ -77,7 +82,11 @@ impl Executor {
         Fut::Output: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        self.launch(Suspended(move || f(arg)), 0)
+        if self.pool().is_in_process() {
+            self.launch(Suspended(move || f(arg)), 0)
+        } else {
+            self.send(None, || ship_async(f, arg), open)
+        }
     }
 
     /// Submits `f(arg)` with options of its own.
@@ -91,7 +100,11 @@ impl Executor {
         R: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        self.launch_with(options, Blocking(move || f(arg)))
+        if self.pool().is_in_process() {
+            self.launch_with(options, Blocking(move || f(arg)))
+        } else {
+            self.send(Some(options), || ship(f, arg), open)
+        }
     }
 
     /// Submits an `async fn` with options of its own.
@@ -116,7 +129,11 @@ impl Executor {
         Fut::Output: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        self.launch_with(options, Suspended(move || f(arg)))
+        if self.pool().is_in_process() {
+            self.launch_with(options, Suspended(move || f(arg)))
+        } else {
+            self.send(Some(options), || ship_async(f, arg), open)
+        }
     }
 
     /// Submits `f(arg)` if the pool takes it now.
@@ -145,7 +162,7 @@ impl Executor {
         if let Err(reason) = self.pool().admit() {
             return Err(TrySubmitError { arg, reason });
         }
-        Ok(self.launch_admitted(Blocking(move || f(arg)), 0))
+        Ok(self.submit_admitted(f, arg))
     }
 
     /// Waits until fewer than `max_pending` tasks wait, then submits. Those who wait are served in turn.
@@ -181,7 +198,20 @@ impl Executor {
         )]
         async move {
             this.room().await;
-            this.launch_admitted(Blocking(move || f(arg)), 0)
+            this.submit_admitted(f, arg)
+        }
+    }
+
+    fn submit_admitted<F, A, R>(&self, f: F, arg: A) -> TaskHandle<R>
+    where
+        F: Fn(A) -> R + TaskFn,
+        A: Portable,
+        R: Portable,
+    {
+        if self.pool().is_in_process() {
+            self.launch_admitted(Blocking(move || f(arg)), 0)
+        } else {
+            self.send_admitted(None, || ship(f, arg), open)
         }
     }
 
@@ -222,4 +252,59 @@ impl Executor {
     pub(crate) fn refuse<W: Work>(&self, task: &Arc<TaskCell<W>>, reason: TaskError) {
         task.resolve(reason, false, &());
     }
+    /// Submits what `call` makes, for workers that are elsewhere. It encodes, which is the user's code, and happens only if
+    /// there is a place in the queue.
+    fn send<R: Send + 'static>(
+        &self,
+        options: Option<TaskOptions>,
+        call: impl FnOnce() -> Result<Call, TaskError>,
+        open: Open<R>,
+    ) -> TaskHandle<R> {
+        if self.pool().room().try_take() {
+            self.send_admitted(options, call, open)
+        } else {
+            self.send_nothing(TaskError::QueueFull, open)
+        }
+    }
+
+    /// The same when there is a place. It is given back when there is no call after all.
+    pub(crate) fn send_admitted<R: Send + 'static>(
+        &self,
+        options: Option<TaskOptions>,
+        call: impl FnOnce() -> Result<Call, TaskError>,
+        open: Open<R>,
+    ) -> TaskHandle<R> {
+        let call = match call() {
+            Ok(call) => call,
+            Err(error) => {
+                self.pool().room().leave();
+                return self.send_nothing(error, open);
+            }
+        };
+        let priority = options.as_ref().map_or(0, |options| options.priority);
+        let task = Arc::new(RemoteCell::new(call, open, options.map(Arc::new), true, true));
+        if let Err(reason) = self.pool().push(Arc::<RemoteCell<R>>::clone(&task), priority) {
+            task.resolve(reason, false, &());
+        }
+        self.handle_of_remote(task)
+    }
+
+    /// A task that never was in the pool, with the reason.
+    pub(super) fn send_nothing<R: Send + 'static>(&self, reason: TaskError, open: Open<R>) -> TaskHandle<R> {
+        let reason = match reason {
+            // Whoever refuses a function does not know the pool.
+            TaskError::Unsupported { backend, operation, remedy } if backend.is_empty() => {
+                TaskError::Unsupported { backend: self.backend_name().to_owned(), operation, remedy }
+            }
+            reason => reason,
+        };
+        self.handle_of_remote(Arc::new(RemoteCell::refused(reason, open)))
+    }
+
+    pub(super) fn handle_of_remote<R: Send + 'static>(&self, task: Arc<RemoteCell<R>>) -> TaskHandle<R> {
+        TaskHandle::new(task, Arc::<Anchor>::clone(self.anchor()))
+    }
 }
+
+/// How an encoded result becomes a value.
+type Open<R> = fn(Vec<u8>) -> Result<R, TaskError>;

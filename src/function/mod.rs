@@ -1,12 +1,30 @@
-//! What can be sent to a worker: data that can be encoded, functions that are their type. Owns the two traits and the way a
-//! value is copied through its encoding; knows no task.
+//! What can be sent to a worker: data that can be encoded, functions that are their type. Owns the two traits, the encoding,
+//! and how a function and its argument become a call and are called in a copy of this program; knows no task and no pool.
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::error::TaskError;
+mod call;
+pub(crate) mod catch;
+mod chunk;
+mod codec;
+mod ship;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use call::{Around, Bytes, Call, Counted, Reply};
+pub(crate) use chunk::{
+    LONG, PER_LOOK, Results, lost_in_chunk, open_chunk, rest_of, ship_chunk, ship_chunk_async,
+};
+pub(crate) use ship::{open, pack, perform, ship, ship_async, ship_packed, unpack};
 
 /// Data that can travel to a worker and back: anything that serde can encode and decode, owns what it holds and may change
 /// threads. Implemented for all such types.
+///
+/// The encoding has no names and no types in it. So what must look at the data to know what it is cannot be decoded: untagged,
+/// internally tagged and flattened types, `serde_json::Value`; nor can fields be left out (`skip_serializing_if`). Where tasks
+/// leave the process, each is an error that says so ([`TaskError::Encode`](crate::TaskError::Encode),
+/// [`TaskError::Decode`](crate::TaskError::Decode)); send such a value as text. Bytes (`Vec<u8>`) and text (`String`) that are the
+/// whole argument or result are not walked through, and not copied more than the way demands.
 ///
 /// # Examples
 /// ```
@@ -55,18 +73,4 @@ pub(crate) const fn assert_captures_nothing<F>() {
         "a task function must capture nothing: pass what the closure captures as its argument (a tuple will do), or use \
          `spawn_blocking` or `spawn` if the task may stay in this process"
     );
-}
-
-/// Encodes a value once, for several workers.
-pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, TaskError> {
-    postcard::to_stdvec(value).map_err(|error| TaskError::Encode(reason::<T>(&error)))
-}
-
-/// Decodes a value of one's own.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TaskError> {
-    postcard::from_bytes(bytes).map_err(|error| TaskError::Decode(reason::<T>(&error)))
-}
-
-fn reason<T>(error: &postcard::Error) -> String {
-    format!("`{}`: {error}", std::any::type_name::<T>())
 }

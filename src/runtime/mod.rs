@@ -13,12 +13,18 @@ use crate::{error::BuildError, sys::lock::lock};
 
 mod adapter;
 mod block_on;
+#[cfg(all(feature = "processes", target_os = "linux"))]
+mod home;
 #[cfg(feature = "tokio")]
 mod offer;
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub(crate) mod reactor;
 mod timer;
 
 use adapter::Adapter;
 pub(crate) use block_on::{block_on, is_blocking};
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub(crate) use home::{Home, is_in_runtime};
 pub(crate) use timer::{Alarm, Sleep};
 
 /// Which runtime a pool takes its threads from and puts its futures on.
@@ -175,6 +181,11 @@ impl Port {
         if let Some(f) = refused {
             adapter::own_thread(f);
         }
+    }
+
+    /// The name of the runtime, settled now if it was not.
+    pub(crate) fn name(&self) -> &'static str {
+        self.settle().name()
     }
 
     /// Runs `f` on a thread of the pool's own, in the context of its runtime.

@@ -13,22 +13,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::{away, source::Sent, way::Way};
+
 use crate::{
     backend::seat,
     error::TaskError,
     executor::{Executor, inside},
+    function::{LONG, PER_LOOK, Portable, TaskFn},
     policy::CancellationPolicy,
     task::{
         Blocking, Kind, Started, Suspended, Tally, TaskHandle, Work,
         catch::{Caught, catch},
     },
 };
-
-/// After this long a chunk that was too large by far gives the rest of its inputs to other workers.
-const LONG: Duration = Duration::from_millis(2);
-
-/// Of so many inputs, the clock is read for one.
-const PER_LOOK: usize = 16;
 
 /// What becomes of a chunk.
 pub(super) struct Done<R> {
@@ -96,13 +93,26 @@ impl Control {
         self.gone.store(true, Ordering::Relaxed);
     }
 
-    fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
     }
 }
 
-/// Submits a chunk; there must be a place for it in the queue.
-pub(super) fn submit<F, A, R>(pool: &Executor, f: F, inputs: Vec<A>, control: &Control) -> TaskHandle<Done<R>>
+/// Submits the inputs as a chunk, or as many of them as fit into one; there must be a place for it in the queue.
+pub(super) fn submit<F, A, R>(pool: &Executor, f: F, inputs: &mut Vec<A>, control: &Control) -> Sent<R>
+where
+    F: Fn(A) -> R + TaskFn,
+    A: Portable,
+    R: Portable,
+{
+    if !pool.pool().is_in_process() {
+        return away::submit(pool, f, inputs, control);
+    }
+    let inputs = mem::take(inputs);
+    Sent { len: inputs.len(), way: Way::sent(submit_here(pool, f, inputs, control), None) }
+}
+
+fn submit_here<F, A, R>(pool: &Executor, f: F, inputs: Vec<A>, control: &Control) -> TaskHandle<Done<R>>
 where
     F: Fn(A) -> R + Copy + Send + 'static,
     A: Send + 'static,
@@ -135,7 +145,7 @@ where
                 if look && control.may_cut && inputs.len() > 0 && start.elapsed() > LONG && !is_stopped() {
                     rest.extend(pool_for_rest(control, 1).map(|pool| {
                         let inputs: Vec<A> = inputs.by_ref().collect();
-                        (inputs.len(), submit(&pool, f, inputs, control))
+                        (inputs.len(), submit_here(&pool, f, inputs, control))
                     }));
                 }
             }
@@ -151,16 +161,20 @@ where
 pub(super) fn submit_async<F, A, Fut>(
     pool: &Executor,
     f: F,
-    inputs: Vec<A>,
+    inputs: &mut Vec<A>,
     control: &Control,
-) -> TaskHandle<Done<Fut::Output>>
+) -> Sent<Fut::Output>
 where
-    F: Fn(A) -> Fut + Copy + Send + Sync + 'static,
-    A: Send + 'static,
+    F: Fn(A) -> Fut + TaskFn,
+    A: Portable,
     Fut: Future + Send + 'static,
-    Fut::Output: Send + 'static,
+    Fut::Output: Portable,
 {
-    submit_rest(pool, f, None, inputs.into_iter(), control)
+    if !pool.pool().is_in_process() {
+        return away::submit_async(pool, f, inputs, control);
+    }
+    let inputs = mem::take(inputs);
+    Sent { len: inputs.len(), way: Way::sent(submit_rest(pool, f, None, inputs.into_iter(), control), None) }
 }
 
 /// One input's future.

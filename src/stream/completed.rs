@@ -21,7 +21,6 @@ use crate::{
     executor::Executor,
     function::{Portable, TaskFn, assert_captures_nothing},
     policy::CancellationPolicy,
-    task::TaskReport,
 };
 
 impl Executor {
@@ -50,8 +49,9 @@ impl Executor {
         R: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        let send =
-            move |pool: &Executor, inputs, control: &chunk::Control| chunk::submit(pool, f, inputs, control);
+        let send = move |pool: &Executor, inputs: &mut Vec<_>, control: &chunk::Control| {
+            chunk::submit(pool, f, inputs, control)
+        };
         MapCompleted::new(self, Inputs::of_iterator(inputs.into_iter(), send))
     }
 
@@ -76,7 +76,7 @@ impl Executor {
         Fut::Output: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        let send = move |pool: &Executor, inputs, control: &chunk::Control| {
+        let send = move |pool: &Executor, inputs: &mut Vec<_>, control: &chunk::Control| {
             chunk::submit_async(pool, f, inputs, control)
         };
         MapCompleted::new(self, Inputs::of_iterator(inputs.into_iter(), send))
@@ -101,8 +101,9 @@ impl Executor {
         R: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        let send =
-            move |pool: &Executor, inputs, control: &chunk::Control| chunk::submit(pool, f, inputs, control);
+        let send = move |pool: &Executor, inputs: &mut Vec<_>, control: &chunk::Control| {
+            chunk::submit(pool, f, inputs, control)
+        };
         MapCompleted::new(self, Inputs::of_stream(inputs, send))
     }
 }
@@ -130,16 +131,17 @@ stream_options!(MapCompleted, "as_completed");
 struct OnItsWay<R>(Option<Chunk<R>>);
 
 impl<R> Future for OnItsWay<R> {
-    type Output = (usize, usize, TaskReport<Done<R>>);
+    type Output = (Chunk<R>, Result<Done<R>, TaskError>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(chunk) = &mut self.0 else {
             return Poll::Pending;
         };
-        let report = ready!(chunk.handle.poll_report(cx));
-        let (first, len) = (chunk.first, chunk.len);
-        self.0 = None;
-        Poll::Ready((first, len, report))
+        let done = ready!(chunk.way.poll(cx));
+        match self.0.take() {
+            Some(chunk) => Poll::Ready((chunk, done)),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -156,9 +158,9 @@ impl<R> MapCompleted<R> {
         }
     }
 
-    fn abort_all(&self) {
-        for chunk in self.chunks.iter().filter_map(|chunk| chunk.0.as_ref()) {
-            chunk.handle.abort();
+    fn abort_all(&mut self) {
+        for chunk in self.chunks.iter_mut().filter_map(|chunk| chunk.0.as_mut()) {
+            chunk.way.abort();
         }
     }
 
@@ -206,8 +208,8 @@ impl<R> Stream for MapCompleted<R> {
                 this.abort_all();
             }
             match this.chunks.poll_next_unpin(cx) {
-                Poll::Ready(Some((first, len, report))) => {
-                    let (back, rest) = this.feed.open(first, len, report);
+                Poll::Ready(Some((chunk, done))) => {
+                    let (back, rest) = this.feed.open(chunk, done);
                     this.current = back;
                     this.chunks.extend(rest.into_iter().map(|chunk| OnItsWay(Some(chunk))));
                 }

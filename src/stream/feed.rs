@@ -11,14 +11,9 @@ use super::{
     chunk::{Control, Done},
     pace::Pace,
     source::{Next, Sent, Source},
+    way::Way,
 };
-use crate::{
-    error::TaskError,
-    executor::Executor,
-    policy::CancellationPolicy,
-    runtime::Sleep,
-    task::{TaskHandle, TaskReport},
-};
+use crate::{error::TaskError, executor::Executor, policy::CancellationPolicy, runtime::Sleep};
 
 pub(super) struct Feed<R> {
     /// None when there is nothing more to submit. The executor goes with it, when what was submitted is over, too.
@@ -47,7 +42,7 @@ enum Timeout {
 pub(super) struct Chunk<R> {
     pub(super) first: usize,
     pub(super) len: usize,
-    pub(super) handle: TaskHandle<Done<R>>,
+    pub(super) way: Way<R>,
 }
 
 /// A chunk that came back.
@@ -113,16 +108,18 @@ impl<R> Feed<R> {
             Ok(n) => n,
             Err(level) => {
                 self.full_above = Some(level);
+                // It may be what the rest of one of our own chunks waits for.
+                source.give_way();
                 return None;
             }
         };
         match source.poll_send(n, pool, &self.control, cx) {
             Poll::Pending => None,
-            Poll::Ready(Next::Sent(Sent { handle, len })) => {
+            Poll::Ready(Next::Sent(Sent { way, len })) => {
                 let first = self.next_index;
                 self.next_index += len;
                 self.pace.pulled(len);
-                Some(Chunk { first, len, handle })
+                Some(Chunk { first, len, way })
             }
             Poll::Ready(Next::End) => {
                 self.source = None;
@@ -139,21 +136,31 @@ impl<R> Feed<R> {
     /// Takes a chunk that came back apart: its results, and what it left for others.
     pub(super) fn open(
         &mut self,
-        first: usize,
-        len: usize,
-        report: TaskReport<Done<R>>,
+        chunk: Chunk<R>,
+        done: Result<Done<R>, TaskError>,
     ) -> (Back<R>, Vec<Chunk<R>>) {
         self.full_above = None;
-        match report.result {
-            Ok(Done { results, took, rest }) => {
-                self.pace.measured(results.len(), took);
+        let Chunk { first, len, way } = chunk;
+        match done {
+            Ok(Done { mut results, took, rest }) => {
+                // The worker that was lost amid a chunk did not say.
+                if !took.is_zero() {
+                    self.pace.measured(results.len(), took);
+                }
                 let mut next = first + results.len();
-                let chunk = |(len, handle)| {
+                let sent = |(len, handle)| {
                     let first = next;
                     next += len;
-                    Chunk { first, len, handle }
+                    Chunk { first, len, way: Way::sent(handle, None) }
                 };
-                let rest = rest.into_iter().map(chunk).collect();
+                let mut rest: Vec<_> = rest.into_iter().map(sent).collect();
+                let left = (first + len).saturating_sub(next);
+                if left > 0 {
+                    match self.send_rest(way, results.len()) {
+                        Ok(way) => rest.push(Chunk { first: next, len: left, way }),
+                        Err(error) => results.extend((0..left).map(|_| Err(Box::new(error.clone())))),
+                    }
+                }
                 (Back { first, results: results.into_iter() }, rest)
             }
             Err(error) => {
@@ -165,6 +172,21 @@ impl<R> Feed<R> {
                 (Back { first, results: results.into_iter() }, Vec::new())
             }
         }
+    }
+
+    /// Sends what a worker that is elsewhere left of a chunk.
+    fn send_rest(&self, way: Way<R>, done: usize) -> Result<Way<R>, TaskError> {
+        let Some(pool) = self.pool.as_ref().filter(|_| !self.control.is_gone()) else {
+            return Err(TaskError::Cancelled);
+        };
+        // One that did nothing would be sent for ever.
+        let rest = way.into_kept().filter(|_| done > 0).and_then(|kept| kept.behind(done));
+        let rest = rest.ok_or_else(|| {
+            TaskError::Decode(
+                "the worker's reply to a chunk has results for too few of its inputs".to_owned(),
+            )
+        })?;
+        Ok(Way::again(pool, rest))
     }
 
     /// Gives a result to the consumer. True in the second place when it is the last.

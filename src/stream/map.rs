@@ -52,8 +52,9 @@ impl Executor {
         R: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        let send =
-            move |pool: &Executor, inputs, control: &chunk::Control| chunk::submit(pool, f, inputs, control);
+        let send = move |pool: &Executor, inputs: &mut Vec<_>, control: &chunk::Control| {
+            chunk::submit(pool, f, inputs, control)
+        };
         Map::new(self, Inputs::of_iterator(inputs.into_iter(), send))
     }
 
@@ -79,7 +80,7 @@ impl Executor {
         Fut::Output: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        let send = move |pool: &Executor, inputs, control: &chunk::Control| {
+        let send = move |pool: &Executor, inputs: &mut Vec<_>, control: &chunk::Control| {
             chunk::submit_async(pool, f, inputs, control)
         };
         Map::new(self, Inputs::of_iterator(inputs.into_iter(), send))
@@ -105,8 +106,9 @@ impl Executor {
         R: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        let send =
-            move |pool: &Executor, inputs, control: &chunk::Control| chunk::submit(pool, f, inputs, control);
+        let send = move |pool: &Executor, inputs: &mut Vec<_>, control: &chunk::Control| {
+            chunk::submit(pool, f, inputs, control)
+        };
         Map::new(self, Inputs::of_stream(inputs, send))
     }
 }
@@ -148,8 +150,8 @@ impl<R> Map<R> {
     fn end(&mut self) {
         self.ended = true;
         self.feed.stop();
-        for chunk in self.chunks.drain(..).rev() {
-            chunk.handle.abort();
+        for mut chunk in self.chunks.drain(..).rev() {
+            chunk.way.abort();
         }
         self.current.results = Vec::new().into_iter();
     }
@@ -182,7 +184,7 @@ impl<R> Stream for Map<R> {
                 return Poll::Ready(Some(result));
             }
             if this.feed.poll_timeout(cx) {
-                this.chunks.iter().rev().for_each(|chunk| chunk.handle.abort());
+                this.chunks.iter_mut().rev().for_each(|chunk| chunk.way.abort());
             }
             let Some(front) = this.chunks.front_mut() else {
                 if this.feed.has_input() {
@@ -191,11 +193,10 @@ impl<R> Stream for Map<R> {
                 this.ended = true;
                 return Poll::Ready(this.feed.finish().map(|(_, error)| Err(error)));
             };
-            match front.handle.poll_report(cx) {
-                Poll::Ready(report) => {
-                    let (first, len) = (front.first, front.len);
-                    this.chunks.pop_front();
-                    let (back, rest) = this.feed.open(first, len, report);
+            match front.way.poll(cx) {
+                Poll::Ready(done) => {
+                    let Some(chunk) = this.chunks.pop_front() else { continue };
+                    let (back, rest) = this.feed.open(chunk, done);
                     this.current = back;
                     for chunk in rest.into_iter().rev() {
                         this.chunks.push_front(chunk);

@@ -1,6 +1,7 @@
 //! Results as streams. Owns windows, chunks and the order of results; the work itself runs in the pool, and a stream only hands
 //! inputs in and takes results out.
 
+mod away;
 mod chunk;
 mod completed;
 mod feed;
@@ -8,7 +9,10 @@ mod handles;
 mod map;
 mod pace;
 mod source;
+#[cfg(test)]
+mod tests;
 mod wait;
+mod way;
 
 pub use completed::MapCompleted;
 pub use handles::{AsCompleted, as_completed};

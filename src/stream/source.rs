@@ -3,23 +3,18 @@
 
 use std::{
     future::Future,
-    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use futures::{Stream, StreamExt, stream::BoxStream};
 
-use super::chunk::{Control, Done};
-use crate::{
-    error::TaskError,
-    executor::Executor,
-    task::{TaskHandle, catch::catch},
-};
+use super::{chunk::Control, way::Way};
+use crate::{error::TaskError, executor::Executor, task::catch::catch};
 
 /// Some inputs on their way.
 pub(super) struct Sent<R> {
-    pub(super) handle: TaskHandle<Done<R>>,
+    pub(super) way: Way<R>,
     pub(super) len: usize,
 }
 
@@ -41,11 +36,14 @@ pub(super) trait Source<R>: Send {
         cx: &mut Context<'_>,
     ) -> Poll<Next<R>>;
 
+    /// Gives back the place in the queue, or in the line for one, for which there is no use at the moment.
+    fn give_way(&mut self);
+
     /// At most so many inputs come.
     fn upper_bound(&self) -> Option<usize>;
 }
 
-/// Pulls items of type `A` and submits them by `send`.
+/// Pulls items of type `A` and submits them by `send`, which takes from the front what goes into one chunk.
 pub(super) struct Inputs<A, S> {
     items: Items<A>,
     send: S,
@@ -117,7 +115,7 @@ impl<A, S> Inputs<A, S> {
 impl<A, R, S> Source<R> for Inputs<A, S>
 where
     A: Send + 'static,
-    S: FnMut(&Executor, Vec<A>, &Control) -> TaskHandle<Done<R>> + Send,
+    S: FnMut(&Executor, &mut Vec<A>, &Control) -> Sent<R> + Send,
 {
     fn poll_send(
         &mut self,
@@ -135,9 +133,11 @@ where
         }
         ready!(Pin::new(self.entering.get_or_insert_with(|| pool.room())).poll(cx));
         self.entering = None;
-        let inputs = mem::take(&mut self.pulled);
-        let len = inputs.len();
-        Poll::Ready(Next::Sent(Sent { handle: (self.send)(pool, inputs, control), len }))
+        Poll::Ready(Next::Sent((self.send)(pool, &mut self.pulled, control)))
+    }
+
+    fn give_way(&mut self) {
+        self.entering = None;
     }
 
     fn upper_bound(&self) -> Option<usize> {

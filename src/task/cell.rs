@@ -31,10 +31,15 @@ use super::{
     catch::{Caught, catch, discard, wake},
     clock::{Span, Stamp},
     options::TaskOptions,
-    report::Facts,
+    remote::Claim,
+    report::{Captured, Facts},
     work::{Kind, Started, Tally, Work},
 };
-use crate::{error::TaskError, sys::lock::lock};
+use crate::{
+    error::TaskError,
+    function::{Call, Reply},
+    sys::lock::lock,
+};
 
 /// How the code of a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,11 +117,67 @@ pub(crate) trait AnyTask: Send + Sync {
 
     /// Tells whether the task has ended with an error that nobody has taken yet.
     fn has_failed(&self) -> bool;
+
+    // What follows is for tasks that travel.
+
+    /// The encoded call, until the task has ended. None for a task that does not travel.
+    fn call(&self) -> Option<Arc<Call>> {
+        None
+    }
+
+    /// The call is handed to a worker that comes to it later. False when there is nothing to hand over any more.
+    fn send(&self, _to: &Arc<dyn Claim>, _at: u64, _lane: u32) -> bool {
+        false
+    }
+
+    /// The call was taken back from the worker that had it.
+    fn recall(&self) {}
+
+    /// The worker starts the call. False when the task was withdrawn before.
+    fn begin(&self, _: &dyn Host) -> bool {
+        false
+    }
+
+    /// The call that was begun is over.
+    fn reply(&self, _: Reply, _: Option<Box<Captured>>, _: &dyn Host) {}
+
+    /// How often it was begun.
+    fn attempts(&self) -> u32 {
+        u32::MAX
+    }
+
+    /// The worker was lost that had begun it: it goes back to the queue. False when it was to be stopped, or has ended. It is
+    /// `undone` when the worker had not come to it, and that was no attempt.
+    fn requeue(&self, _: &dyn Host, _undone: bool) -> bool {
+        false
+    }
+
+    /// Whoever runs it is to stop it for this reason, the first one given. False when nobody does.
+    fn ask_to_stop(&self, _: TaskError) -> bool {
+        false
+    }
+
+    fn stop_asked(&self) -> Option<TaskError> {
+        None
+    }
+
+    /// Nobody wants those of its inputs that have not begun. False when it is over.
+    fn ask_to_trim(&self) -> bool {
+        false
+    }
+
+    fn is_trimmed(&self) -> bool {
+        false
+    }
 }
 
 /// A task of which only the result's type is known: what handles see.
 pub(crate) trait Outcome<R>: AnyTask {
-    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<(Result<R, Box<TaskError>>, Facts)>;
+    #[allow(clippy::type_complexity, reason = "said here once")]
+    fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Result<R, Box<TaskError>>, Facts, Option<Box<Captured>>)>;
 }
 
 pub(crate) struct TaskCell<W: Work> {
@@ -337,11 +398,15 @@ impl<W: Work> AnyTask for TaskCell<W> {
 }
 
 impl<W: Work> Outcome<W::Output> for TaskCell<W> {
-    fn poll_take(&self, cx: &mut Context<'_>) -> Poll<(Result<W::Output, Box<TaskError>>, Facts)> {
+    #[allow(clippy::type_complexity, reason = "the trait's")]
+    fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Result<W::Output, Box<TaskError>>, Facts, Option<Box<Captured>>)> {
         loop {
             let mut stage = lock(&self.stage);
             match mem::replace(&mut *stage, Stage::Gone) {
-                Stage::Done { result, facts } => return Poll::Ready((result, facts)),
+                Stage::Done { result, facts } => return Poll::Ready((result, facts, None)),
                 Stage::Gone => panic!("a task handle was polled after it had given its result"),
                 waiting => *stage = waiting,
             }

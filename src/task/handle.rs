@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     AnyTask, Outcome, Owner, TaskId, TaskState,
-    report::{Facts, TaskReport},
+    report::{Captured, Facts, TaskReport},
 };
 use crate::{error::TaskError, policy::CancellationPolicy, runtime::block_on};
 
@@ -183,10 +183,15 @@ impl<R> TaskHandle<R> {
     }
 
     pub(crate) fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<TaskReport<R>> {
-        self.poll_outcome(cx).map(|(result, facts)| TaskReport::new(result.map_err(|error| *error), facts))
+        self.poll_outcome(cx)
+            .map(|(result, facts, captured)| TaskReport::new(result.map_err(|error| *error), facts, captured))
     }
 
-    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<(Result<R, Box<TaskError>>, Facts)> {
+    #[allow(clippy::type_complexity, reason = "that of `Outcome`")]
+    fn poll_outcome(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Result<R, Box<TaskError>>, Facts, Option<Box<Captured>>)> {
         let mut poll = self.task.poll_take(cx);
         if poll.is_pending() {
             let task = self.any();
@@ -237,7 +242,7 @@ impl<R> Future for TaskHandle<R> {
     type Output = Result<R, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_outcome(cx).map(|(result, _)| result.map_err(|error| *error))
+        self.poll_outcome(cx).map(|(result, ..)| result.map_err(|error| *error))
     }
 }
 

@@ -3,17 +3,20 @@
 
 use std::{fmt, sync::Arc, task::Context};
 
-pub(crate) mod catch;
 mod cell;
 pub(crate) mod clock;
 mod handle;
 mod options;
+mod remote;
 mod report;
 mod work;
 
+pub(crate) use crate::function::catch;
 pub(crate) use cell::{AnyTask, Ending, Left, Outcome, Resolved, TaskCell};
 pub use handle::{AbortHandle, TaskHandle};
 pub use options::TaskOptions;
+pub(crate) use remote::{Claim, RemoteCell};
+pub(crate) use report::Captured;
 pub use report::TaskReport;
 pub(crate) use work::{Blocking, Hello, Kind, Optioned, Own, Started, Suspended, Tally, Work};
 

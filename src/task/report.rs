@@ -38,18 +38,27 @@ pub struct TaskReport<R> {
 }
 
 impl<R> TaskReport<R> {
-    pub(crate) fn new(result: Result<R, TaskError>, facts: Facts) -> Self {
+    pub(crate) fn new(result: Result<R, TaskError>, facts: Facts, captured: Option<Box<Captured>>) -> Self {
+        let Captured { stdout, stderr, logs } = captured.map(|captured| *captured).unwrap_or_default();
         Self {
             result,
-            stdout: String::new(),
-            stderr: String::new(),
-            logs: Vec::new(),
+            stdout,
+            stderr,
+            logs,
             worker: facts.worker().map(u64::from),
             attempts: facts.attempts,
             queued_for: facts.queued_for.into(),
             ran_for: facts.ran_for.into(),
         }
     }
+}
+
+/// What a task wrote, where that was captured.
+#[derive(Debug, Default)]
+pub(crate) struct Captured {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) logs: Vec<String>,
 }
 
 /// A report as the task's cell keeps it, in sixteen bytes.

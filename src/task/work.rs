@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     Blocking,
     /// By dropping it at its next await.
     Future,
+    /// By its worker, which is told, and ended if it does not listen.
+    Remote,
 }
 
 /// The user's code of one task, typed.

@@ -4,6 +4,15 @@ use std::fmt;
 
 use crate::backend::{pool::Pool, seat};
 
+#[cfg(not(all(feature = "processes", target_os = "linux")))]
+mod no_process;
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub(crate) mod process;
+#[cfg(not(all(feature = "processes", target_os = "linux")))]
+use no_process as process;
+
+use process::here;
+
 /// Tells whether this code runs inside a task of a pool, on whichever backend.
 ///
 /// # Examples
@@ -15,7 +24,7 @@ use crate::backend::{pool::Pool, seat};
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn is_worker() -> bool {
-    seat::with_current(|seat| seat.is_some())
+    seat::with_current(|seat| seat.is_some()) || here().is_some()
 }
 
 /// Gives the index of the worker that runs this code: from 0 up, lower than `max_workers` unless other workers wait for tasks
@@ -29,7 +38,7 @@ pub fn is_worker() -> bool {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn index() -> Option<usize> {
-    seat::with_current(|seat| seat.map(seat::Seat::index))
+    seat::with_current(|seat| seat.map(seat::Seat::index)).or_else(|| Some(here()?.place.index as usize))
 }
 
 /// Gives the id of the worker that runs this code, unique in its pool: a worker that comes in the place of another has the
@@ -40,7 +49,7 @@ pub fn index() -> Option<usize> {
 /// assert_eq!(polypool::worker::id(), None);
 /// ```
 pub fn id() -> Option<u64> {
-    seat::with_current(|seat| seat.map(seat::Seat::worker))
+    seat::with_current(|seat| seat.map(seat::Seat::worker)).or_else(|| Some(here()?.place.worker))
 }
 
 /// Gives the rank of this code among those that work together: 0 for the program that submits, and from 1 up for the workers,
@@ -69,7 +78,10 @@ pub fn rank() -> usize {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn size() -> usize {
-    seat::current().and_then(|seat| seat.pool()).map_or(1, |pool| pool.max_workers() + 1)
+    match seat::current().and_then(|seat| seat.pool()) {
+        Some(pool) => pool.max_workers() + 1,
+        None => here().map_or(1, |here| here.place.max_workers as usize + 1),
+    }
 }
 
 /// Tells whether this code is the program that submits, and not a worker.
@@ -105,6 +117,8 @@ pub fn report_progress(done: u64, total: u64) {
         && let (Some(pool), Some(task)) = (seat.pool(), seat.current_id())
     {
         pool.progressed(task, done, total);
+    } else if let Some(here) = here() {
+        here.progressed(done, total);
     }
 }
 
@@ -118,7 +132,10 @@ pub fn report_progress(done: u64, total: u64) {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn depth() -> usize {
-    seat::current().and_then(|seat| seat.pool()).map_or(0, |pool| pool.depth())
+    match seat::current().and_then(|seat| seat.pool()) {
+        Some(pool) => pool.depth(),
+        None => here().map_or(0, |here| here.place.depth as usize),
+    }
 }
 
 /// Tells whether the task that runs this code was asked to stop: cancelled, or out of time. False outside a task. Costs a few
@@ -136,7 +153,8 @@ pub fn depth() -> usize {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn is_cancelled() -> bool {
-    seat::with_current(|seat| seat.is_some_and(seat::Seat::is_stop_asked))
+    seat::with_current(|seat| seat.map(seat::Seat::is_stop_asked))
+        .unwrap_or_else(|| here().is_some_and(|here| here.is_stopped()))
 }
 
 /// Waits until the task that runs this code is asked to stop. Never ready outside a task.
@@ -170,7 +188,13 @@ pub async fn cancelled() {
             let task = seat.current_task();
             std::future::poll_fn(|cx| seat.poll_cancelled(task.as_ref(), cx)).await;
         }
-        None => std::future::pending().await,
+        None => match here() {
+            Some(here) => {
+                let mut mine = None;
+                std::future::poll_fn(|cx| here.poll_stopped(&mut mine, cx)).await;
+            }
+            None => std::future::pending().await,
+        },
     }
 }
 

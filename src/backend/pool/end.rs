@@ -46,6 +46,11 @@ impl Pool {
         };
         match task.kind() {
             Kind::Future => seat.ask_to_stop(task, Some(reason)),
+            Kind::Remote => {
+                if task.ask_to_stop(reason) {
+                    seat.poke();
+                }
+            }
             // In this order: code that sees its token and returns can be sure that nobody takes its value.
             Kind::Blocking => {
                 if self.resolve(task, reason, true).is_some() {
@@ -63,6 +68,17 @@ impl Pool {
         }
         if policy.contains(CancellationPolicy::RUNNING) {
             self.stop(task, TaskError::Cancelled);
+        }
+    }
+
+    /// Has no more inputs begun of a chunk that runs elsewhere. (Here, they ask.)
+    pub(in crate::backend) fn trim(&self, task: &Entry) {
+        if task.kind() == Kind::Remote
+            && task.tasks() > 1
+            && task.ask_to_trim()
+            && let Some(seat) = task.worker().and_then(|index| self.lanes.seat(index))
+        {
+            seat.poke();
         }
     }
 

@@ -26,15 +26,21 @@ use super::{
 };
 use crate::{
     error::{TaskError, WorkerLost},
+    function,
+    policy::CancellationPolicy,
     runtime::Port,
     sys::lock::lock,
-    task::{AnyTask, Kind, TaskId, TaskOptions, TaskState},
+    task::{AnyTask, Host, Kind, Tally, TaskId, TaskOptions, TaskState, clock::Stamp},
 };
 
 mod end;
 
-/// What every worker does first, with the reason when it fails.
-pub(crate) type Initializer = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// What every worker does first, with the reason when it fails: here, and in another process.
+#[derive(Clone)]
+pub(crate) struct Initializer {
+    pub(crate) run: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    pub(crate) call: Result<Arc<function::Call>, TaskError>,
+}
 
 pub(crate) struct Pool {
     backend: Arc<dyn Backend>,
@@ -61,6 +67,8 @@ pub(crate) struct Pool {
     /// Nobody outside holds the pool, or it was shut down: workers go when there is nothing left to do.
     closing: AtomicBool,
     cancels_pending: AtomicBool,
+    /// Some task had a priority of its own.
+    is_ranked: AtomicBool,
     waiting_for_end: Mutex<Vec<Waker>>,
     /// The front that the executor's clones share, for tasks that ask for it.
     home: Mutex<Option<Weak<dyn Any + Send + Sync>>>,
@@ -89,6 +97,7 @@ impl Pool {
             next_worker: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             cancels_pending: AtomicBool::new(false),
+            is_ranked: AtomicBool::new(false),
             waiting_for_end: Mutex::default(),
             home: Mutex::default(),
             backend,
@@ -99,6 +108,11 @@ impl Pool {
             port,
             depth,
         })
+    }
+
+    /// The call by which a worker in another process initialises itself.
+    pub(in crate::backend) fn initializer_call(&self) -> Option<&Result<Arc<function::Call>, TaskError>> {
+        self.initializer.as_ref().map(|initializer| &initializer.call)
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {
@@ -164,6 +178,12 @@ impl Pool {
             self.room.leave();
             return Err(reason);
         }
+        if priority != 0 && !self.is_ranked.swap(true, Ordering::SeqCst) {
+            // What was sent ahead of its time may not have the first turn any more.
+            if let Some(workers) = self.started() {
+                workers.recall();
+            }
+        }
         if self.speaker.is_heard() && task.is_counted() {
             self.queue.number(&task);
             let name = task.options().and_then(|options| options.name.clone());
@@ -178,7 +198,7 @@ impl Pool {
     }
 
     fn check_kind(&self, task: &Entry) -> Result<(), TaskError> {
-        if task.kind() == Kind::Blocking || self.takes_futures {
+        if task.kind() != Kind::Future || self.takes_futures {
             return Ok(());
         }
         Err(TaskError::Unsupported {
@@ -355,14 +375,14 @@ impl Pool {
 
     /// Has the worker at this seat run the initializer, if it has not. False when that fails; the pool is closed then.
     pub(in crate::backend) fn initialise(self: &Arc<Self>, seat: &Arc<Seat>) -> bool {
-        let Some(initializer) = &self.initializer else {
+        let Some(initializer) = self.initializer.as_ref().filter(|_| self.in_process) else {
             return true;
         };
         if !seat.initialise() {
             return true;
         }
         let _sitting = seat::sit(Arc::clone(seat));
-        let outcome = crate::task::catch::catch(|| initializer())
+        let outcome = crate::task::catch::catch(|| (initializer.run)())
             .unwrap_or_else(|panic| Err(format!("it panicked: {panic}")));
         if let Err(reason) = outcome {
             self.fail(TaskError::InitializerFailed(reason));
@@ -437,6 +457,44 @@ impl Pool {
         } else {
             self.resolve(&task, TaskError::WorkerLost(how), true);
         }
+    }
+
+    /// The worker at this seat died with a task that it had begun, or that it was about to begin if nothing is said of how.
+    pub(in crate::backend) fn lost_call(self: &Arc<Self>, seat: &Seat, task: Entry, how: Option<WorkerLost>) {
+        seat.clear_current();
+        let options = task.options();
+        let (retries, priority) = match &options {
+            Some(options) => (options.retries.unwrap_or(self.settings.retries), options.priority),
+            None => (self.settings.retries, 0),
+        };
+        let again = how.is_none() || task.attempts() <= retries;
+        if again && task.requeue(seat, how.is_none()) {
+            self.queue.put_back_begun(Arc::clone(&task), priority);
+            if self.cancels_pending() {
+                self.cancel(&task, CancellationPolicy::PENDING);
+            }
+            return;
+        }
+        let reason = task.stop_asked().or(how.map(TaskError::WorkerLost)).unwrap_or(TaskError::Shutdown);
+        seat.left(&*task, Tally::default(), Stamp::now());
+        self.resolve(&task, reason, true);
+    }
+
+    /// A task that was taken was not begun after all.
+    pub(in crate::backend) fn put_back(&self, task: Entry, priority: i32) {
+        self.queue.put_back(Arc::clone(&task), priority);
+        if self.cancels_pending() {
+            self.cancel(&task, CancellationPolicy::PENDING);
+        }
+    }
+
+    /// Are there tasks that may go before others which wait longer?
+    pub(in crate::backend) fn is_ranked(&self) -> bool {
+        self.is_ranked.load(Ordering::SeqCst)
+    }
+
+    pub(in crate::backend) fn tell_lost(&self, how: &WorkerLost) {
+        self.speaker.tell(|| EventKind::WorkerLost(how.clone()));
     }
 
     // ---- what can be asked

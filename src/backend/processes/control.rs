@@ -1,0 +1,77 @@
+//! The pool's end of the socket beside the rings. Owns the reading and writing of messages; what they mean is the worker's.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{Arc, Mutex},
+};
+
+use rustix::{io::Errno, net::RecvFlags};
+
+use crate::{
+    sys::{lock::lock, process::send_with},
+    wire::control::{Inbox, ToPool, ToWorker, encode},
+};
+
+pub(super) struct Control {
+    fd: Arc<OwnedFd>,
+    inbox: Mutex<Inbox>,
+    outbox: Mutex<()>,
+}
+
+impl Control {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        Self { fd: Arc::new(fd), inbox: Mutex::default(), outbox: Mutex::default() }
+    }
+
+    pub(super) fn fd(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.fd)
+    }
+
+    /// Sends a message. One that cannot be sent is dropped: its receiver is dying.
+    pub(super) fn say(&self, message: &ToWorker) {
+        self.say_with(message, &[]);
+    }
+
+    pub(super) fn say_with(&self, message: &ToWorker, fds: &[BorrowedFd<'_>]) {
+        let Ok(bytes) = encode(message) else { return };
+        let _turn = lock(&self.outbox);
+        let _ = send_all(self.fd.as_fd(), &bytes, fds);
+    }
+
+    /// Reads what is there. False when the other end is closed.
+    pub(super) fn read(&self, mut hear: impl FnMut(ToPool)) -> bool {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            let read = match rustix::net::recv(&*self.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => return false,
+                Ok((_, read)) => read,
+                Err(Errno::AGAIN) => return true,
+                Err(Errno::INTR) => continue,
+                Err(_) => return false,
+            };
+            let mut messages = Vec::new();
+            {
+                let mut inbox = lock(&self.inbox);
+                inbox.add(&buffer[..read]);
+                loop {
+                    match inbox.next() {
+                        Ok(Some(message)) => messages.push(message),
+                        Ok(None) => break,
+                        Err(_) => return false,
+                    }
+                }
+            }
+            messages.into_iter().for_each(&mut hear);
+        }
+    }
+}
+
+/// Sends all of it, the descriptors with the first byte.
+pub(super) fn send_all(to: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        let fds = if sent == 0 { fds } else { &[] };
+        sent += send_with(to, &bytes[sent..], fds)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! The worker processes of one pool: who there is, who comes, and when it is hopeless. Owns the list and the budget for failed
+//! starts; what one worker does is its own file's.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Poll, Waker},
+    thread,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{Processes, launch, worker::Worker};
+use crate::{
+    backend::{Arrival, PoolContext, Workers, lane::Lane, pool::Pool},
+    error::{Exit, TaskError},
+    runtime::reactor::{Trigger, Watch, Watcher, watch},
+    sys::{lock::lock, process::bell},
+    task::{TaskId, catch::wake},
+};
+
+/// After so many starts in a row that failed, and no worker that works, it is hopeless.
+const MOST_FAILURES: u32 = 6;
+
+/// The pause after the first failed start; each one after that is twice as long, up to the longest.
+const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+pub(super) struct Crew {
+    context: PoolContext,
+    options: Processes,
+    bell: Arc<OwnedFd>,
+    workers: Mutex<List>,
+    /// Processes that are being started.
+    starting: AtomicUsize,
+    /// Those who look for replies all the time.
+    watchers: AtomicUsize,
+    waiting_for_end: Mutex<Vec<Waker>>,
+}
+
+#[derive(Default)]
+struct List {
+    workers: Vec<Arc<Worker>>,
+    /// Starts that failed since one did not.
+    failures: u32,
+    /// While there are workers.
+    watch: Option<Watch>,
+}
+
+impl Crew {
+    pub(super) fn new(context: PoolContext, options: Processes) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            context,
+            options,
+            bell: Arc::new(bell()?),
+            workers: Mutex::default(),
+            starting: AtomicUsize::new(0),
+            watchers: AtomicUsize::new(0),
+            waiting_for_end: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn bell(&self) -> &OwnedFd {
+        &self.bell
+    }
+
+    pub(super) fn options(&self) -> &Processes {
+        &self.options
+    }
+
+    pub(super) fn context(&self) -> &PoolContext {
+        &self.context
+    }
+
+    pub(super) fn pool(&self) -> Option<Arc<Pool>> {
+        self.context.pool.upgrade()
+    }
+
+    pub(super) fn max_payload(&self) -> Option<u64> {
+        self.options.max_payload
+    }
+
+    pub(super) fn prefetches(&self) -> bool {
+        self.options.prefetch
+    }
+
+    pub(super) fn idle_timeout(&self) -> Option<Duration> {
+        self.options.idle_timeout
+    }
+
+    pub(super) fn max_tasks(&self) -> Option<u64> {
+        self.options.max_tasks.map(|most| most as u64)
+    }
+
+    pub(super) fn max_growth(&self) -> Option<u64> {
+        self.options.max_growth
+    }
+
+    pub(super) fn grace(&self) -> Duration {
+        self.options.grace
+    }
+
+    /// Does somebody look for replies all the time?
+    pub(super) fn is_watched(&self) -> bool {
+        self.watchers.load(Ordering::SeqCst) > 0
+    }
+
+    fn all(&self) -> Vec<Arc<Worker>> {
+        lock(&self.workers).workers.clone()
+    }
+
+    // ---- who comes
+
+    fn hire(self: &Arc<Self>, arrival: Arrival) {
+        let crew = Arc::clone(self);
+        self.context.spawn_blocking(move || {
+            if let Some(lane) = arrival.claim() {
+                crew.start(lane, Duration::ZERO);
+            }
+        });
+    }
+
+    /// Starts a process for a place in the pool, after a pause.
+    fn start(self: &Arc<Self>, lane: Lane, pause: Duration) {
+        thread::sleep(pause);
+        if lane.is_useless() {
+            return;
+        }
+        let starting = self.starting.fetch_add(1, Ordering::SeqCst) + 1;
+        lane.call_next(starting);
+        let started = launch::launch(self, &lane).and_then(|launched| self.watch_bell().map(|()| launched));
+        let outcome = match started {
+            Ok(launched) => {
+                let (child, control, link) = launched;
+                // In the list before anything can happen to it.
+                let mut list = lock(&self.workers);
+                let employed = Worker::employ(self, child, control, link, lane);
+                if let Ok(worker) = &employed {
+                    list.workers.push(Arc::clone(worker));
+                }
+                drop(list);
+                employed.map(|worker| worker.look_after())
+            }
+            Err(error) => Err((error, Some(lane))),
+        };
+        self.starting.fetch_sub(1, Ordering::SeqCst);
+        if let Err((error, Some(lane))) = outcome {
+            self.failed(lane, &format!("no worker process could be started: {error}"));
+        }
+    }
+
+    fn watch_bell(self: &Arc<Self>) -> io::Result<()> {
+        let mut list = lock(&self.workers);
+        if list.watch.is_none() {
+            let me: Weak<dyn Watcher> = Arc::downgrade(&(Arc::clone(self) as Arc<dyn Watcher>));
+            list.watch = Some(watch(Arc::clone(&self.bell), Trigger::Edge, me, 0)?);
+        }
+        Ok(())
+    }
+
+    /// A worker says that it works.
+    pub(super) fn works(&self) {
+        lock(&self.workers).failures = 0;
+    }
+
+    /// A process has ended before it could work.
+    pub(super) fn stillborn(self: &Arc<Self>, lane: Lane, exit: Exit) {
+        self.failed(lane, &format!("a worker process ended before it was ready, {}", in_words(exit)));
+    }
+
+    /// Tries again after a pause, unless it is hopeless.
+    fn failed(self: &Arc<Self>, lane: Lane, reason: &str) {
+        if lane.is_useless() {
+            return;
+        }
+        let (failures, alone) = {
+            let mut list = lock(&self.workers);
+            list.failures += 1;
+            (list.failures, list.workers.iter().all(|worker| !worker.is_ready()))
+        };
+        tracing::warn!(pool = self.context.settings().name, failures, "{reason}");
+        if failures >= MOST_FAILURES && alone {
+            if let Some(pool) = self.pool() {
+                pool.fail(TaskError::Broken(format!("{reason} ({failures} attempts)")));
+            }
+            return;
+        }
+        let pause = PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+        let crew = Arc::clone(self);
+        self.context.spawn_blocking(move || crew.start(lane, pause));
+    }
+
+    /// No worker will ever work.
+    pub(super) fn give_up(&self, reason: TaskError) {
+        if let Some(pool) = self.pool() {
+            pool.fail(reason);
+        }
+    }
+
+    // ---- who is there
+
+    /// A worker has nothing to do: others may have too much.
+    pub(super) fn share_with(&self, idle: &Arc<Worker>) {
+        if self.options.prefetch
+            && self.all().iter().any(|other| !Arc::ptr_eq(other, idle) && other.share())
+            && let Some(pool) = self.pool()
+        {
+            pool.call_if_tasks();
+        }
+    }
+
+    pub(super) fn progressed(&self, task: TaskId, done: u64, total: u64) {
+        if let Some(pool) = self.pool() {
+            pool.progressed(task, done, total);
+        }
+    }
+
+    // ---- who goes
+
+    pub(super) fn buried(&self, worker: &Arc<Worker>) {
+        let (watch, gone) = {
+            let mut list = lock(&self.workers);
+            list.workers.retain(|other| !Arc::ptr_eq(other, worker));
+            let gone = list.workers.is_empty();
+            (if gone { list.watch.take() } else { None }, gone)
+        };
+        drop(watch);
+        if gone {
+            std::mem::take(&mut *lock(&self.waiting_for_end)).into_iter().for_each(wake);
+        }
+    }
+}
+
+fn in_words(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("with code {code}"),
+        Exit::Signal(signal) => format!("by signal {signal}"),
+        Exit::Unknown => "nobody knows how".to_owned(),
+    }
+}
+
+impl Watcher for Crew {
+    fn readable(self: Arc<Self>, _: u32) {
+        for worker in self.all() {
+            worker.collect();
+        }
+    }
+}
+
+/// What the pool holds of its crew.
+pub(super) struct Office(pub(super) Arc<Crew>);
+
+#[async_trait]
+impl Workers for Office {
+    fn wanted(&self, arrival: Arrival) {
+        self.0.hire(arrival);
+    }
+
+    fn recall(&self) {
+        for worker in self.0.all() {
+            worker.recall();
+        }
+    }
+
+    fn spin(&self, done: &mut dyn FnMut() -> bool) {
+        let workers = self.0.all();
+        self.0.watchers.fetch_add(1, Ordering::SeqCst);
+        workers.iter().for_each(|worker| worker.disarm());
+        while !done() {
+            workers.iter().for_each(Worker::collect);
+            std::hint::spin_loop();
+        }
+        self.0.watchers.fetch_sub(1, Ordering::SeqCst);
+        // From here on the bell is needed again.
+        workers.iter().for_each(Worker::look_after);
+    }
+
+    fn closing(&self) {
+        // What was sent ahead is judged by the policy, and who is not wanted goes.
+        self.recall();
+    }
+
+    async fn gone(&self) {
+        std::future::poll_fn(|cx| {
+            lock(&self.0.waiting_for_end).push(cx.waker().clone());
+            if lock(&self.0.workers).workers.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}

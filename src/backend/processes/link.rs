@@ -1,0 +1,234 @@
+//! The pool's end of the way to one worker: a ring for calls, one for replies, an arena each for large ones. Owns what is on its
+//! way; which task it is, and what becomes of it, is the worker's.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{Arc, atomic::Ordering},
+};
+
+use crate::{
+    error::TaskError,
+    function::{Call, Counted, Reply},
+    sys::shm::{self, Mapping, SharedFile},
+    task::Claim,
+    wire::{
+        arena::Arena,
+        layout::{self, CALLS, LARGE, MOST_SENT, REPLIES, kind},
+        ring::{Frame, Nonsense, Reader, Writer},
+    },
+};
+
+pub(super) struct Link {
+    memory: Arc<Mapping>,
+    calls: Writer,
+    replies: Reader,
+    arguments: Arena,
+    results: Arena,
+    claims: Arc<dyn Claim>,
+    /// The call whose argument is in the arena, and its length.
+    large: Option<(u64, u64)>,
+    unnoticed: bool,
+}
+
+/// What came back.
+pub(super) struct Received {
+    pub(super) ticket: u64,
+    pub(super) reply: Reply,
+}
+
+/// What became of a call that was to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    Yes,
+    /// There is no room for it now.
+    Full,
+    /// It never will be.
+    Impossible(String),
+}
+
+impl Link {
+    /// Makes the shared memory, and the descriptors that the worker needs of it.
+    pub(super) fn new() -> io::Result<(Self, Vec<OwnedFd>)> {
+        let rings = SharedFile::create("polypool-rings", layout::SIZE as u64)?;
+        let arguments = SharedFile::create("polypool-arguments", 0)?;
+        let results = SharedFile::create("polypool-results", 0)?;
+        let memory = Arc::new(Mapping::new(&rings.as_fd(), layout::SIZE, true)?);
+        let theirs = vec![rings.into_fd(), arguments.read_only()?, results.as_fd().try_clone_to_owned()?];
+        let link = Self {
+            calls: Writer::new(Arc::clone(&memory), CALLS),
+            replies: Reader::new(Arc::clone(&memory), REPLIES),
+            arguments: Arena::new(arguments, true),
+            results: Arena::new(results, false),
+            claims: Arc::new(Claims(Arc::clone(&memory))),
+            large: None,
+            unnoticed: false,
+            memory,
+        };
+        Ok((link, theirs))
+    }
+
+    pub(super) fn claims(&self) -> &Arc<dyn Claim> {
+        &self.claims
+    }
+
+    /// Sends a call; the worker looks at it when it is notified, or before.
+    pub(super) fn send(&mut self, ticket: u64, call: &Call) -> Result<Sent, Nonsense> {
+        let len = call.arg.len();
+        let is_large = len >= LARGE;
+        if is_large {
+            if self.large.is_some() {
+                return Ok(Sent::Full);
+            }
+            if let Err(error) = self.arguments.put(&call.arg) {
+                return Ok(Sent::Impossible(format!(
+                    "no shared memory for an argument of {len} bytes: {error}"
+                )));
+            }
+        }
+        let kind = if is_large { kind::LARGE_CALL } else { kind::CALL };
+        layout::Claim::of(ticket).send(&self.memory);
+        let frame = Frame { kind, ticket, words: [call.entry, len as u64, call.tasks] };
+        if !self.calls.push(frame, if is_large { &[] } else { &call.arg })? {
+            return Ok(Sent::Full);
+        }
+        if is_large {
+            self.large = Some((ticket, len as u64));
+        }
+        self.unnoticed = true;
+        Ok(Sent::Yes)
+    }
+
+    /// Wakes the worker if it sleeps and there is something new.
+    pub(super) fn notify(&mut self) {
+        if std::mem::take(&mut self.unnoticed) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        // 1. the ring's tail is stored; 2. this fence; 3. `asleep` is read. The worker: 1. stores `asleep`; 2. a fence; 3. reads
+        // the tail. One of the two sees the other.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let asleep = layout::asleep(&self.memory);
+        if asleep.load(Ordering::Relaxed) == 1 && asleep.swap(0, Ordering::SeqCst) == 1 {
+            shm::wake(asleep);
+        }
+    }
+
+    /// Takes the next reply.
+    pub(super) fn receive(&mut self) -> Result<Option<Received>, Nonsense> {
+        let Some((frame, at, len)) = self.replies.peek()? else {
+            return Ok(None);
+        };
+        let is_large = matches!(frame.kind, kind::LARGE_DONE | kind::LARGE_FAILED);
+        let bytes = if is_large {
+            let bytes = self.results.take(frame.words[2]);
+            self.results.free(frame.words[2]);
+            bytes.map_err(|error| TaskError::Decode(format!("a result of {} bytes: {error}", frame.words[2])))
+        } else {
+            let mut bytes = Vec::new();
+            self.memory.read_into(at, len, &mut bytes);
+            Ok(bytes)
+        };
+        self.replies.consume(len);
+        if is_large {
+            let held = layout::reply_held(&self.memory);
+            held.store(0, Ordering::SeqCst);
+            shm::wake(held);
+        }
+        if self.large.is_some_and(|(ticket, _)| ticket <= frame.ticket)
+            && let Some((_, len)) = self.large.take()
+        {
+            self.arguments.free(len);
+        }
+        let result = match (frame.kind, bytes) {
+            (_, Err(error)) => Err(Box::new(error)),
+            (kind::DONE | kind::LARGE_DONE, Ok(bytes)) => Ok(bytes),
+            (kind::FAILED | kind::LARGE_FAILED, Ok(bytes)) => Err(Box::new(
+                postcard::from_bytes(&bytes).unwrap_or_else(|error| TaskError::Decode(error.to_string())),
+            )),
+            _ => return Err(Nonsense),
+        };
+        let words = frame.words;
+        let tally = Counted {
+            completed: words[0] as u32,
+            failed: (words[0] >> 32) as u32,
+            cancelled: words[1] as u32,
+        };
+        Ok(Some(Received { ticket: frame.ticket, reply: Reply { result, tally } }))
+    }
+
+    pub(super) fn has_replies(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
+    /// Asks for the bell at the next reply. False when there is one already.
+    pub(super) fn arm(&mut self) -> bool {
+        let armed = layout::armed(&self.memory);
+        armed.store(1, Ordering::SeqCst);
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if self.replies.is_empty() {
+            return true;
+        }
+        armed.store(0, Ordering::SeqCst);
+        false
+    }
+
+    pub(super) fn disarm(&self) {
+        layout::armed(&self.memory).store(0, Ordering::SeqCst);
+    }
+
+    /// A worker that waits for room in the ring of replies looks again.
+    pub(super) fn made_room(&self) {
+        self.wake();
+    }
+
+    /// The call was withdrawn, and its argument with it.
+    pub(super) fn withdrawn(&mut self, ticket: u64) {
+        if self.large.is_some_and(|(large, _)| large == ticket) {
+            self.large = None;
+        }
+    }
+
+    /// Had the worker not come to it?
+    pub(super) fn is_sent(&self, ticket: u64) -> bool {
+        layout::Claim::of(ticket).is_sent(&self.memory)
+    }
+
+    pub(super) fn ask_to_stop(&self, ticket: u64) {
+        layout::stop(&self.memory).store(ticket, Ordering::SeqCst);
+    }
+
+    pub(super) fn trim(&self, ticket: u64) {
+        layout::trim(&self.memory).store(ticket, Ordering::SeqCst);
+    }
+
+    /// The worker is to end when it has nothing to do.
+    pub(super) fn ask_to_leave(&self) {
+        layout::leave(&self.memory).store(1, Ordering::SeqCst);
+        self.wake();
+    }
+
+    pub(super) const fn most_sent() -> usize {
+        MOST_SENT
+    }
+}
+
+/// The words by which calls are withdrawn.
+struct Claims(Arc<Mapping>);
+
+impl Claim for Claims {
+    fn withdraw(&self, ticket: u64) -> bool {
+        layout::Claim::of(ticket).withdraw(&self.0)
+    }
+
+    fn is_taken(&self, ticket: u64) -> bool {
+        layout::Claim::of(ticket).is_taken(&self.0)
+    }
+}
+
+/// The descriptors of a list, to be sent.
+pub(super) fn borrowed(fds: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
+    fds.iter().map(AsFd::as_fd).collect()
+}

@@ -1,0 +1,445 @@
+//! A task that travels: its encoded call until it has ended, its encoded result when it has, and who waits for it. What
+//! carries it to a worker and back is its lane's.
+//!
+//! A cell goes through these stages, each change under its lock:
+//!
+//! ```text
+//!            ┌────────recall────────┐
+//!            ▼                      │
+//! Queued ──send──► Sent ──begin──► Running ──reply──► Done ──take──► Gone
+//!    │  └───────────begin───────────►▲ │                ▲
+//!    │▲              │               └─┼────requeue     │
+//!    │└──────────────┼─────────────────┘                │
+//!    └────resolve────┴──────resolve─────────────────────┘
+//! ```
+//!
+//! 1. `Sent` is with a worker that has other calls before it. Whether it has started there is decided between the worker and
+//!    [`Claim::withdraw`], by one atomic word that both change; so "pending" is exact for it as well.
+//! 2. `Done` is entered once. A reply that comes after a `resolve` is dropped.
+//! 3. Decoding is user code. It happens in the poll that takes the result, and not under the lock.
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use super::{
+    Host, TaskId, TaskState,
+    catch::{discard, wake},
+    cell::{AnyTask, Ending, Left, Outcome, Resolved},
+    clock::{Span, Stamp},
+    options::TaskOptions,
+    report::{Captured, Facts},
+    work::{Kind, Tally},
+};
+use crate::{
+    error::TaskError,
+    function::{Around, Call, Counted, Reply, perform},
+    runtime::block_on,
+    sys::lock::lock,
+};
+
+/// Who holds a call that was sent ahead.
+pub(crate) trait Claim: Send + Sync {
+    /// Takes the call back, if its worker has not started it. Decided once; must not block.
+    fn withdraw(&self, ticket: u64) -> bool;
+
+    /// Has the worker started it?
+    fn is_taken(&self, ticket: u64) -> bool;
+}
+
+pub(crate) struct RemoteCell<R> {
+    id: AtomicU64,
+    open: fn(Vec<u8>) -> Result<R, TaskError>,
+    tasks: u64,
+    takes_room: AtomicBool,
+    is_counted: bool,
+    stage: Mutex<Stage>,
+}
+
+enum Stage {
+    Queued { work: Work, since: Stamp },
+    Sent { work: Work, since: Stamp, claim: Arc<dyn Claim>, ticket: u64, worker: u32 },
+    Running { work: Work, since: Stamp, queued_for: Span, worker: u32 },
+    Done { result: Result<Vec<u8>, Box<TaskError>>, facts: Facts, captured: Option<Box<Captured>> },
+    Gone,
+}
+
+/// What a task keeps until it has ended.
+struct Work {
+    call: Arc<Call>,
+    options: Option<Arc<TaskOptions>>,
+    waker: Option<Waker>,
+    attempts: u32,
+    /// Why it is to be stopped where it runs.
+    stop: Option<TaskError>,
+    trim: bool,
+}
+
+impl<R> RemoteCell<R> {
+    pub(crate) fn new(
+        call: Call,
+        open: fn(Vec<u8>) -> Result<R, TaskError>,
+        options: Option<Arc<TaskOptions>>,
+        takes_room: bool,
+        is_counted: bool,
+    ) -> Self {
+        let tasks = call.tasks;
+        let work = Work { call: Arc::new(call), options, waker: None, attempts: 0, stop: None, trim: false };
+        Self::in_stage(Stage::Queued { work, since: Stamp::now() }, open, tasks, takes_room, is_counted)
+    }
+
+    /// A task that could not be made into a call.
+    pub(crate) fn refused(error: TaskError, open: fn(Vec<u8>) -> Result<R, TaskError>) -> Self {
+        let facts = Facts::never_started(Span::default(), 0);
+        let stage = Stage::Done { result: Err(Box::new(error)), facts, captured: None };
+        Self::in_stage(stage, open, 1, false, false)
+    }
+
+    fn in_stage(
+        stage: Stage,
+        open: fn(Vec<u8>) -> Result<R, TaskError>,
+        tasks: u64,
+        takes_room: bool,
+        is_counted: bool,
+    ) -> Self {
+        Self {
+            id: AtomicU64::new(0),
+            open,
+            tasks,
+            takes_room: AtomicBool::new(takes_room),
+            is_counted,
+            stage: Mutex::new(stage),
+        }
+    }
+
+    /// Has `cx` woken when the task ends; false when it has ended.
+    fn register(&self, cx: &mut Context<'_>) -> bool {
+        let (old, waits) = {
+            let mut stage = lock(&self.stage);
+            match stage.work() {
+                None => return false,
+                Some(Work { waker: Some(waker), .. }) if waker.will_wake(cx.waker()) => return true,
+                Some(_) => {}
+            }
+            // Cloning a waker is the user's code.
+            drop(stage);
+            let new = cx.waker().clone();
+            stage = lock(&self.stage);
+            match stage.work() {
+                Some(work) => (work.waker.replace(new), true),
+                None => (Some(new), false),
+            }
+        };
+        drop(old);
+        waits
+    }
+}
+
+impl Stage {
+    /// What there is as long as there is something to wait for.
+    fn work(&mut self) -> Option<&mut Work> {
+        match self {
+            Stage::Queued { work, .. } | Stage::Sent { work, .. } | Stage::Running { work, .. } => Some(work),
+            Stage::Done { .. } | Stage::Gone => None,
+        }
+    }
+}
+
+impl<R: Send + 'static> AnyTask for RemoteCell<R> {
+    fn id(&self) -> TaskId {
+        TaskId(self.id.load(Ordering::Relaxed))
+    }
+
+    fn set_id(&self, id: TaskId) {
+        self.id.store(id.0, Ordering::Relaxed);
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Remote
+    }
+
+    fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    fn state(&self) -> TaskState {
+        match &*lock(&self.stage) {
+            Stage::Queued { .. } => TaskState::Queued,
+            Stage::Sent { claim, ticket, .. } if !claim.is_taken(*ticket) => TaskState::Queued,
+            Stage::Sent { .. } | Stage::Running { .. } => TaskState::Running,
+            Stage::Done { .. } | Stage::Gone => TaskState::Finished,
+        }
+    }
+
+    fn options(&self) -> Option<Arc<TaskOptions>> {
+        lock(&self.stage).work()?.options.clone()
+    }
+
+    fn worker(&self) -> Option<u32> {
+        match *lock(&self.stage) {
+            Stage::Sent { worker, .. } | Stage::Running { worker, .. } => Some(worker),
+            _ => None,
+        }
+    }
+
+    fn tasks(&self) -> u64 {
+        self.tasks
+    }
+
+    fn takes_room(&self) -> bool {
+        self.takes_room.load(Ordering::Relaxed)
+    }
+
+    /// For a backend that keeps tasks in this process after all: the call is performed here.
+    fn run(
+        self: Arc<Self>,
+        host: &Arc<dyn Host + Send + Sync>,
+    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let call = self.call();
+        if !self.begin(&**host) {
+            return None;
+        }
+        if let Some(call) = call {
+            let mut out = Vec::new();
+            let result = perform(call.entry, &call.arg, &mut out, &Here(&*self));
+            let tally = match &result {
+                Ok(tally) => *tally,
+                Err(_) => {
+                    Counted { failed: u32::try_from(call.tasks).unwrap_or(u32::MAX), ..Counted::default() }
+                }
+            };
+            let result = result.map(|_| out).map_err(Box::new);
+            self.reply(Reply { result, tally }, None, &**host);
+        }
+        None
+    }
+
+    fn resolve(&self, error: TaskError, running: bool, ending: &dyn Ending) -> Option<Resolved> {
+        let mut stage = lock(&self.stage);
+        let (was, work, facts) = match mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Queued { work, since } => {
+                let facts = Facts::never_started(Stamp::now().since(since), work.attempts);
+                (Resolved::Queued, work, facts)
+            }
+            Stage::Sent { work, since, claim, ticket, .. } if claim.withdraw(ticket) => {
+                let facts = Facts::never_started(Stamp::now().since(since), work.attempts);
+                (Resolved::Queued, work, facts)
+            }
+            Stage::Running { work, since, queued_for, worker } if running => {
+                let facts = Facts::ran(queued_for, Stamp::now().since(since), work.attempts, worker);
+                (Resolved::Running, work, facts)
+            }
+            other => {
+                *stage = other;
+                return None;
+            }
+        };
+        ending.count(was);
+        *stage = Stage::Done { result: Err(Box::new(error)), facts, captured: None };
+        drop(stage);
+        ending.told(was);
+        let waker = { work }.waker.take();
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+        Some(was)
+    }
+
+    fn lost_attempt(&self) -> u32 {
+        match &mut *lock(&self.stage) {
+            Stage::Queued { work, .. } => {
+                work.attempts += 1;
+                work.attempts
+            }
+            _ => u32::MAX,
+        }
+    }
+
+    fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.register(cx) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(&*lock(&self.stage), Stage::Done { result: Err(_), .. })
+    }
+
+    // ---- on its way
+
+    fn call(&self) -> Option<Arc<Call>> {
+        lock(&self.stage).work().map(|work| Arc::clone(&work.call))
+    }
+
+    fn send(&self, to: &Arc<dyn Claim>, at: u64, lane: u32) -> bool {
+        let mut stage = lock(&self.stage);
+        match mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Queued { work, since } => {
+                *stage = Stage::Sent { work, since, claim: Arc::clone(to), ticket: at, worker: lane };
+                true
+            }
+            other => {
+                *stage = other;
+                false
+            }
+        }
+    }
+
+    fn recall(&self) {
+        let mut stage = lock(&self.stage);
+        *stage = match mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Sent { work, since, .. } => Stage::Queued { work, since },
+            other => other,
+        };
+    }
+
+    fn begin(&self, host: &dyn Host) -> bool {
+        let options = {
+            let mut stage = lock(&self.stage);
+            let (mut work, since) = match mem::replace(&mut *stage, Stage::Gone) {
+                Stage::Queued { work, since } | Stage::Sent { work, since, .. } => (work, since),
+                other => {
+                    *stage = other;
+                    drop(stage);
+                    host.withdrawn();
+                    return false;
+                }
+            };
+            work.attempts += 1;
+            let options = work.options.clone();
+            let now = host.now();
+            *stage = Stage::Running { work, since: now, queued_for: now.since(since), worker: host.worker() };
+            options
+        };
+        host.begun(self, options.as_deref());
+        self.takes_room.store(false, Ordering::Relaxed);
+        true
+    }
+
+    fn reply(&self, reply: Reply, captured: Option<Box<Captured>>, host: &dyn Host) {
+        let now = Stamp::now();
+        let Reply { result, tally } = reply;
+        let left = if result.is_ok() { Left::Completed } else { Left::Failed };
+        let why = result.as_ref().err().filter(|_| host.is_heard()).map(ToString::to_string);
+        let mut stage = lock(&self.stage);
+        match mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Running { work, since, queued_for, worker } => {
+                host.left(self, tally.into(), now);
+                let facts = Facts::ran(queued_for, now.since(since), work.attempts, worker);
+                *stage = Stage::Done { result, facts, captured };
+                drop(stage);
+                host.told(self, left, why);
+                let Work { waker, .. } = work;
+                if let Some(waker) = waker {
+                    wake(waker);
+                }
+            }
+            other => {
+                *stage = other;
+                host.left(self, Tally::default(), now);
+                drop(stage);
+                discard((result, captured));
+            }
+        }
+    }
+
+    fn attempts(&self) -> u32 {
+        lock(&self.stage).work().map_or(u32::MAX, |work| work.attempts)
+    }
+
+    fn requeue(&self, host: &dyn Host, undone: bool) -> bool {
+        let mut stage = lock(&self.stage);
+        match mem::replace(&mut *stage, Stage::Gone) {
+            Stage::Running { mut work, .. } if work.stop.is_none() => {
+                work.attempts -= u32::from(undone);
+                host.left(self, Tally::default(), Stamp::now());
+                *stage = Stage::Queued { work, since: Stamp::now() };
+                true
+            }
+            other => {
+                *stage = other;
+                false
+            }
+        }
+    }
+
+    fn ask_to_stop(&self, reason: TaskError) -> bool {
+        match &mut *lock(&self.stage) {
+            Stage::Sent { work, .. } | Stage::Running { work, .. } => {
+                work.stop.get_or_insert(reason);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn stop_asked(&self) -> Option<TaskError> {
+        lock(&self.stage).work()?.stop.clone()
+    }
+
+    fn ask_to_trim(&self) -> bool {
+        lock(&self.stage).work().map(|work| work.trim = true).is_some()
+    }
+
+    fn is_trimmed(&self) -> bool {
+        lock(&self.stage).work().is_some_and(|work| work.trim)
+    }
+}
+
+impl<R: Send + 'static> Outcome<R> for RemoteCell<R> {
+    #[allow(clippy::type_complexity, reason = "the trait's")]
+    fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Result<R, Box<TaskError>>, Facts, Option<Box<Captured>>)> {
+        loop {
+            let mut stage = lock(&self.stage);
+            match mem::replace(&mut *stage, Stage::Gone) {
+                Stage::Done { result, facts, captured } => {
+                    drop(stage);
+                    let result = result.and_then(|bytes| (self.open)(bytes).map_err(Box::new));
+                    return Poll::Ready((result, facts, captured));
+                }
+                Stage::Gone => panic!("a task handle was polled after it had given its result"),
+                waiting => *stage = waiting,
+            }
+            drop(stage);
+            if self.register(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl From<Counted> for Tally {
+    fn from(counted: Counted) -> Self {
+        Self {
+            completed: counted.completed.into(),
+            failed: counted.failed.into(),
+            cancelled: counted.cancelled.into(),
+        }
+    }
+}
+
+/// The surroundings of a call that is performed in this process.
+struct Here<'a>(&'a dyn AnyTask);
+
+impl Around for Here<'_> {
+    fn is_stopped(&self) -> bool {
+        self.0.stop_asked().is_some()
+    }
+
+    fn is_trimmed(&self) -> bool {
+        false
+    }
+
+    fn block_on(&self, future: Pin<&mut (dyn Future<Output = ()> + Send)>) -> bool {
+        block_on(future);
+        true
+    }
+}

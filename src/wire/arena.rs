@@ -1,0 +1,85 @@
+//! The place for one large argument or result: a file in memory that grows and stays warm. Who may write when is decided by who
+//! uses it.
+
+use std::{io, os::fd::AsFd};
+
+use crate::sys::shm::{Mapping, SharedFile};
+
+/// Above this the memory of an arena is given back when it is free.
+const KEEP: u64 = 256 << 20;
+
+/// The steps in which a big arena grows.
+const STEP: u64 = 256 << 20;
+
+const LEAST: u64 = 1 << 20;
+
+pub(crate) struct Arena {
+    file: SharedFile,
+    writable: bool,
+    mapping: Option<Mapping>,
+}
+
+impl Arena {
+    pub(crate) fn new(file: SharedFile, writable: bool) -> Self {
+        Self { file, writable, mapping: None }
+    }
+
+    pub(crate) fn file(&self) -> &SharedFile {
+        &self.file
+    }
+
+    /// Puts a value there.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let len = bytes.len() as u64;
+        let wanted = if len > STEP { len.next_multiple_of(STEP) } else { len.next_power_of_two().max(LEAST) };
+        if self.file.len()? < len {
+            self.file.grow(wanted)?;
+        }
+        self.map(bytes.len())?.write(0, bytes);
+        Ok(())
+    }
+
+    /// Copies the value of this length that is there.
+    pub(crate) fn take(&mut self, len: u64) -> io::Result<Vec<u8>> {
+        let impossible = || io::Error::new(io::ErrorKind::InvalidData, "a length beyond the shared memory");
+        let size = usize::try_from(len).map_err(|_| impossible())?;
+        // What was written takes memory. A length that is only claimed does not, and is not to take ours.
+        let there = rustix::fs::fstat(self.file.as_fd())?;
+        if len > self.file.len()? || u64::try_from(there.st_blocks).unwrap_or(0).saturating_mul(512) < len {
+            return Err(impossible());
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        self.map(size)?.read_into(0, size, &mut bytes);
+        Ok(bytes)
+    }
+
+    /// Shows the value of this length, which its writer does not touch meanwhile.
+    pub(crate) fn lend(&mut self, len: u64) -> io::Result<&[u8]> {
+        let size = usize::try_from(len).map_err(io::Error::other)?;
+        if len > self.file.len()? {
+            return Err(io::Error::from(io::ErrorKind::InvalidData));
+        }
+        Ok(self.map(size)?.lent(0, size))
+    }
+
+    /// Nobody needs what is there any more.
+    pub(crate) fn free(&mut self, len: u64) {
+        if len > KEEP {
+            self.mapping = None;
+            // Memory that is not given back is used again.
+            let _ = self.file.release(0, len.next_multiple_of(4096));
+        }
+    }
+
+    fn map(&mut self, len: usize) -> io::Result<&Mapping> {
+        let mapping = match self.mapping.take() {
+            Some(mapping) if mapping.len() >= len => mapping,
+            _ => {
+                let size = usize::try_from(self.file.len()?).map_err(io::Error::other)?;
+                Mapping::new(&self.file.as_fd(), size, self.writable)?
+            }
+        };
+        Ok(self.mapping.insert(mapping))
+    }
+}

@@ -1,0 +1,152 @@
+//! Messages beside the rings: the beginning and the end, and what is too rare for them. Owns their format: a length of eight
+//! bytes, little endian, and the message in postcard. Reading and writing is the caller's.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{error::TaskError, sys::image::Identity};
+
+/// Changes whenever anything in `wire` does.
+pub(crate) const VERSION: u32 = 1;
+
+/// The environment variable by which a process knows that it is to be a worker, and where it becomes one.
+pub(crate) const MARK: &str = "POLYPOOL_WORKER";
+
+/// What a pool says to a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToWorker {
+    /// The first message. Beside it travel descriptors: the shared memory, the arena for calls, the arena for replies, the bell,
+    /// and the pool's own process.
+    Welcome(Box<Welcome>),
+    /// There is something in the `stop` word.
+    Stop,
+    /// Beside it travel the files to which the standard output and error of a call go.
+    Capture { ticket: u64 },
+    /// What became of a task that was submitted from within a task.
+    Ended { id: u64, result: Result<Vec<u8>, TaskError> },
+}
+
+/// What a worker says to its pool.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToPool {
+    /// It is the same program, and its initializer has run.
+    Ready,
+    /// It cannot work, for this reason.
+    Refused(String),
+    InitializerFailed(String),
+    Progress {
+        done: u64,
+        total: u64,
+    },
+    /// A task submits a task to its own pool.
+    Submit(Box<Submission>),
+    /// The policy's bits are applied to such a task.
+    Cancel {
+        id: u64,
+        policy: u8,
+    },
+    /// The task here waits, and its place may be given to another.
+    Leave,
+    Rejoin,
+    /// The `n`th record of a call's log.
+    Log {
+        ticket: u64,
+        record: Record,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Welcome {
+    pub(crate) version: u32,
+    /// Which program the pool is.
+    pub(crate) program: Identity,
+    pub(crate) place: Place,
+    /// The name of the runtime that the pool uses.
+    pub(crate) runtime: String,
+    /// The function that runs first, and its argument.
+    pub(crate) initializer: Option<(u64, Vec<u8>)>,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) max_payload: Option<u64>,
+    pub(crate) spin: bool,
+}
+
+/// Which worker it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) index: u64,
+    pub(crate) worker: u64,
+    pub(crate) depth: u64,
+    pub(crate) max_workers: u64,
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Submission {
+    pub(crate) id: u64,
+    pub(crate) entry: u64,
+    pub(crate) arg: Vec<u8>,
+    pub(crate) tasks: u64,
+    pub(crate) priority: i32,
+    pub(crate) name: Option<String>,
+    pub(crate) timeout: Option<std::time::Duration>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) is_counted: bool,
+}
+
+/// A record that a task logged.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// 1 for an error to 5 for a trace.
+    pub(crate) level: u8,
+    pub(crate) target: String,
+    pub(crate) message: String,
+    /// It came through `tracing` and not through `log`.
+    pub(crate) is_tracing: bool,
+}
+
+const LENGTH: usize = 8;
+
+/// Encodes a message with its length before it.
+pub(crate) fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, TaskError> {
+    let mut bytes = vec![0; LENGTH];
+    bytes = postcard::to_extend(message, bytes).map_err(|error| TaskError::Encode(error.to_string()))?;
+    let len = (bytes.len() - LENGTH) as u64;
+    bytes[..LENGTH].copy_from_slice(&len.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Puts together what arrives in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    bytes: Vec<u8>,
+    read: usize,
+}
+
+impl Inbox {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        if self.read > 0 && self.read == self.bytes.len() {
+            self.bytes.clear();
+            self.read = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Takes the next message, if all of it is there.
+    pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, TaskError> {
+        let rest = &self.bytes[self.read..];
+        let Some((length, rest)) = rest.split_first_chunk::<LENGTH>() else {
+            return Ok(None);
+        };
+        // A length that is not meant never arrives, and costs nothing: room is made for what has come.
+        let Some(body) = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|len| rest.get(..len))
+        else {
+            return Ok(None);
+        };
+        let message = postcard::from_bytes(body).map_err(|error| TaskError::Decode(error.to_string()))?;
+        self.read += LENGTH + body.len();
+        if self.read > (1 << 16) && self.read * 2 > self.bytes.len() {
+            self.bytes.drain(..self.read);
+            self.read = 0;
+        }
+        Ok(Some(message))
+    }
+}

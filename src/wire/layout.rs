@@ -1,0 +1,124 @@
+//! Where things are in the memory that a pool shares with one worker. Both sides are the same program, so both read this.
+//!
+//! ```text
+//! 0        words, each on a cache line of its own, written by one side (but for the claims)
+//! 1024     claims: one word per call on its way
+//! 4096     calls, a ring
+//! 4096+N   replies, a ring
+//! ```
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::ring::Place;
+use crate::sys::shm::Mapping;
+
+/// Arguments and results of this size and more go through an arena and not through a ring.
+pub(crate) const LARGE: usize = 64 << 10;
+
+/// The size of a ring. Two frames of almost `LARGE` bytes fit, so that no frame is too large for an empty ring.
+const RING: usize = 256 << 10;
+
+const HEAD: usize = 4096;
+
+/// The size of all of it.
+pub(crate) const SIZE: usize = HEAD + 2 * RING;
+
+/// How many calls may be on their way to a worker.
+pub(crate) const MOST_SENT: usize = 256;
+
+const CLAIMS: usize = 1024;
+
+pub(crate) const CALLS: Place = Place { tail: 0, head: 128, data: HEAD, size: RING };
+pub(crate) const REPLIES: Place = Place { tail: 256, head: 384, data: HEAD + RING, size: RING };
+
+/// 1 while the worker sleeps: a futex.
+pub(crate) fn asleep(memory: &Mapping) -> &AtomicU32 {
+    memory.word32(512)
+}
+
+/// 1 when the pool wants its bell rung for the next reply.
+pub(crate) fn armed(memory: &Mapping) -> &AtomicU32 {
+    memory.word32(640)
+}
+
+/// The ticket of the call that is asked to stop; of the one whose waiting inputs nobody wants.
+pub(crate) fn stop(memory: &Mapping) -> &AtomicU64 {
+    memory.word64(768)
+}
+
+pub(crate) fn trim(memory: &Mapping) -> &AtomicU64 {
+    memory.word64(776)
+}
+
+/// 1 while the pool has not yet copied the large reply: a futex.
+pub(crate) fn reply_held(memory: &Mapping) -> &AtomicU32 {
+    memory.word32(896)
+}
+
+/// 1 when the worker is to end between two calls.
+pub(crate) fn leave(memory: &Mapping) -> &AtomicU32 {
+    memory.word32(900)
+}
+
+/// Who has a call that is on its way. The word changes from `sent` once: to `taken` by the worker, or to `withdrawn` by the
+/// pool. It carries the ticket, so that a word that is used again is not taken for an old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim(u64);
+
+impl Claim {
+    const SENT: u64 = 1;
+    const TAKEN: u64 = 2;
+    const WITHDRAWN: u64 = 3;
+
+    pub(crate) fn of(ticket: u64) -> Self {
+        Self(ticket)
+    }
+
+    fn word(self, memory: &Mapping) -> &AtomicU64 {
+        memory.word64(CLAIMS + (self.0 as usize % MOST_SENT) * 8)
+    }
+
+    fn with(self, state: u64) -> u64 {
+        self.0 << 2 | state
+    }
+
+    pub(crate) fn send(self, memory: &Mapping) {
+        self.word(memory).store(self.with(Self::SENT), Ordering::Release);
+    }
+
+    fn change(self, memory: &Mapping, to: u64) -> bool {
+        let word = self.word(memory);
+        word.compare_exchange(self.with(Self::SENT), self.with(to), Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// For the worker; true when the call is to be performed.
+    pub(crate) fn take(self, memory: &Mapping) -> bool {
+        self.change(memory, Self::TAKEN)
+    }
+
+    /// For the pool; true when the call will never be performed.
+    pub(crate) fn withdraw(self, memory: &Mapping) -> bool {
+        self.change(memory, Self::WITHDRAWN)
+    }
+
+    pub(crate) fn is_taken(self, memory: &Mapping) -> bool {
+        self.word(memory).load(Ordering::Acquire) == self.with(Self::TAKEN)
+    }
+
+    pub(crate) fn is_sent(self, memory: &Mapping) -> bool {
+        self.word(memory).load(Ordering::Acquire) == self.with(Self::SENT)
+    }
+}
+
+/// What a frame is. The words of a call are the function's entry and, for a large one, the length of its argument; those of a
+/// reply are the counts of the tasks and, for a large one, the length of the result.
+pub(crate) mod kind {
+    pub(crate) const CALL: u8 = 1;
+    pub(crate) const LARGE_CALL: u8 = 2;
+    pub(crate) const DONE: u8 = 3;
+    pub(crate) const LARGE_DONE: u8 = 4;
+    /// The payload is a [`TaskError`](crate::error::TaskError).
+    pub(crate) const FAILED: u8 = 5;
+    pub(crate) const LARGE_FAILED: u8 = 6;
+}

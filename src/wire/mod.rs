@@ -1,0 +1,9 @@
+//! What passes between a pool and a worker process, and how it is laid out in memory and on a socket. Owns formats and their
+//! checks; does no I/O and knows no task.
+//!
+//! Whatever a worker wrote is checked before it is used: a worker may be killed half-way through a word, or be out of its mind.
+
+pub(crate) mod arena;
+pub(crate) mod control;
+pub(crate) mod layout;
+pub(crate) mod ring;

@@ -1,0 +1,33 @@
+//! Stands in for `process` where there are no worker processes.
+
+pub(crate) struct Place {
+    pub(crate) index: u64,
+    pub(crate) worker: u64,
+    pub(crate) depth: u64,
+    pub(crate) max_workers: u64,
+}
+
+/// There is none.
+pub(crate) struct Here {
+    pub(crate) place: Place,
+}
+
+impl Here {
+    pub(crate) fn is_stopped(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn progressed(&self, _: u64, _: u64) {}
+
+    pub(crate) fn poll_stopped(
+        &self,
+        _: &mut Option<u64>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<()> {
+        std::task::Poll::Pending
+    }
+}
+
+pub(crate) fn here() -> Option<&'static Here> {
+    None
+}

@@ -1,0 +1,89 @@
+//! What a worker process knows of itself, for all its threads. Owns the answer to who is asked to stop.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use super::outlet::Outlet;
+use crate::{
+    sys::{lock::lock, shm::Mapping},
+    task::catch::wake,
+    wire::{
+        control::{Place, ToPool},
+        layout,
+    },
+};
+
+static HERE: OnceLock<Here> = OnceLock::new();
+
+/// This process, if it is a worker.
+pub(crate) fn here() -> Option<&'static Here> {
+    HERE.get()
+}
+
+pub(crate) struct Here {
+    pub(crate) place: Place,
+    pub(super) outlet: Outlet,
+    pub(super) memory: Arc<Mapping>,
+    /// The call that is performed, or 0.
+    ticket: AtomicU64,
+    /// Who waits for it to be stopped.
+    watchers: Mutex<Vec<Waker>>,
+}
+
+impl Here {
+    pub(super) fn settle(place: Place, outlet: Outlet, memory: Arc<Mapping>) -> &'static Self {
+        let here = Self { place, outlet, memory, ticket: AtomicU64::new(0), watchers: Mutex::default() };
+        HERE.get_or_init(|| here)
+    }
+
+    pub(super) fn begin(&self, ticket: u64) {
+        self.ticket.store(ticket, Ordering::SeqCst);
+    }
+
+    pub(super) fn end(&self) {
+        self.ticket.store(0, Ordering::SeqCst);
+        let mut watchers = lock(&self.watchers);
+        if !watchers.is_empty() {
+            let old = std::mem::take(&mut *watchers);
+            drop(watchers);
+            drop(old);
+        }
+    }
+
+    fn ticket(&self) -> u64 {
+        self.ticket.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        let ticket = self.ticket();
+        ticket != 0 && layout::stop(&self.memory).load(Ordering::SeqCst) == ticket
+    }
+
+    pub(crate) fn progressed(&self, done: u64, total: u64) {
+        self.outlet.say(&ToPool::Progress { done, total });
+    }
+
+    pub(super) fn is_trimmed(&self) -> bool {
+        layout::trim(&self.memory).load(Ordering::Relaxed) == self.ticket.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the call that is performed when this is first polled is asked to stop.
+    pub(crate) fn poll_stopped(&self, mine: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
+        let mine = *mine.get_or_insert_with(|| self.ticket());
+        let waker = cx.waker().clone();
+        lock(&self.watchers).push(waker);
+        // A call that is over is not stopped any more, and who waits on waits for ever.
+        if mine == self.ticket() && self.is_stopped() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The pool has something to say about the call.
+    pub(super) fn look_up(&self) {
+        let watchers = std::mem::take(&mut *lock(&self.watchers));
+        watchers.into_iter().for_each(wake);
+    }
+}

@@ -1,0 +1,59 @@
+//! A worker process, from its first instruction to its last. Owns the way in; what it does then is in the files beside this one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+mod here;
+mod outlet;
+mod serve;
+mod start;
+
+pub(crate) use here::here;
+
+use crate::{sys::process::take_env, wire::control::MARK};
+
+/// `worker_main!` is linked in.
+static HAS_EARLY: AtomicBool = AtomicBool::new(false);
+/// `init` was called.
+static HAS_INIT: AtomicBool = AtomicBool::new(false);
+
+/// Lets copies of this program work for its pools: the first line of `main`.
+///
+/// In a copy of the program that was started as a worker it never returns; in any other process it returns at once. What stands
+/// before it is done in every worker, too. Where `main` is not ours, as in tests and benches, or where workers are to start
+/// before `main`, there is [`worker_main!`](crate::worker_main).
+///
+/// # Examples
+/// ```no_run
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     polypool::init();
+///     let pool = polypool::Executor::processes(2)?;
+///     assert_eq!(pool.submit(|n: u32| n + 1, 1).blocking_join()?, 2);
+///     Ok(())
+/// }
+/// ```
+pub fn init() {
+    HAS_INIT.store(true, Ordering::SeqCst);
+    if take_env(MARK).is_some() {
+        start::start();
+    }
+}
+
+/// What the system calls before `main` where `worker_main!` is linked in.
+pub extern "C" fn before_main() {
+    HAS_EARLY.store(true, Ordering::SeqCst);
+    if std::env::var_os(MARK).is_some_and(|mark| mark == EARLY) {
+        take_env(MARK);
+        start::start();
+    }
+}
+
+/// The mark of a worker that starts as early as it can, and of one that starts in `init`.
+pub(crate) const EARLY: &str = "early";
+pub(crate) const IN_MAIN: &str = "main";
+
+/// Can copies of this program become workers? One that was to be a worker and got here by way of `main` cannot: it would start
+/// others of its kind without end.
+pub(crate) fn has_entry(in_main: bool) -> bool {
+    let has = HAS_INIT.load(Ordering::SeqCst) || (!in_main && HAS_EARLY.load(Ordering::SeqCst));
+    has && std::env::var_os(MARK).is_none()
+}

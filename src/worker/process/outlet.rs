@@ -1,0 +1,102 @@
+//! The worker's end of the socket beside the rings, for all its threads. Owns the writing, and the thread that listens and sees
+//! to it that this process does not outlive its pool.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::here::here;
+use crate::{
+    sys::{
+        lock::lock,
+        process::{own_group_kill, recv_with, send_with},
+    },
+    wire::control::{Inbox, ToPool, ToWorker, encode},
+};
+
+pub(crate) struct Outlet {
+    fd: Arc<OwnedFd>,
+    turn: Mutex<()>,
+}
+
+impl Outlet {
+    pub(super) fn new(fd: Arc<OwnedFd>) -> Self {
+        Self { fd, turn: Mutex::default() }
+    }
+
+    /// Sends a message. One that cannot be sent is dropped: this process is about to end.
+    pub(crate) fn say(&self, message: &ToPool) {
+        let Ok(bytes) = encode(message) else { return };
+        let _turn = lock(&self.turn);
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match send_with(&*self.fd, &bytes[sent..], &[]) {
+                Ok(n) => sent += n,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Reads messages until there is one.
+pub(super) fn first(socket: &OwnedFd, inbox: &mut Inbox, fds: &mut Vec<OwnedFd>) -> io::Result<ToWorker> {
+    let mut buffer = [0; 16 << 10];
+    loop {
+        if let Some(message) = inbox.next().map_err(io::Error::other)? {
+            return Ok(message);
+        }
+        match recv_with(socket, &mut buffer, fds)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => inbox.add(&buffer[..n]),
+        }
+    }
+}
+
+/// Listens, on a thread of its own, until the pool or its process is gone. Then so is this one, whatever it does, and what it
+/// has started.
+pub(super) fn listen(socket: Arc<OwnedFd>, owner: OwnedFd, mut inbox: Inbox) -> io::Result<()> {
+    let listen = move || {
+        let mut buffer = [0; 16 << 10];
+        let mut fds = Vec::new();
+        loop {
+            match inbox.next() {
+                Ok(Some(message)) => {
+                    hear(message, &mut fds);
+                    continue;
+                }
+                Ok(None) => {}
+                Err(_) => own_group_kill(),
+            }
+            let mut ends = [
+                PollFd::new(&*socket, PollFlags::IN),
+                PollFd::from_borrowed_fd(owner.as_fd(), PollFlags::IN),
+            ];
+            match poll(&mut ends, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => own_group_kill(),
+            }
+            let owner_is_gone = !ends[1].revents().is_empty();
+            if ends[0].revents().is_empty() && !owner_is_gone {
+                continue;
+            }
+            match recv_with(&*socket, &mut buffer, &mut fds) {
+                Ok(n) if n > 0 && !owner_is_gone => inbox.add(&buffer[..n]),
+                _ => own_group_kill(),
+            }
+        }
+    };
+    thread::Builder::new().name("polypool-watch".to_owned()).spawn(listen).map(drop)
+}
+
+fn hear(message: ToWorker, _fds: &mut Vec<OwnedFd>) {
+    let Some(here) = here() else { return };
+    match message {
+        ToWorker::Stop => here.look_up(),
+        _ => {}
+    }
+}

@@ -1,0 +1,147 @@
+//! From a fresh process to a worker that is ready. Owns the order of what is done first.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use super::{
+    here::Here,
+    outlet::{Outlet, first, listen},
+    serve::Serve,
+};
+use crate::{
+    error::TaskError,
+    function::{Around, open, perform},
+    runtime::{Home, block_on, is_in_runtime},
+    sys::{
+        image::identity,
+        process::{at_fork_in_child, exit_now, limit_data, move_high, reset_signals, take_stdin},
+        shm::{Mapping, SharedFile},
+    },
+    task::catch::install_hook,
+    wire::{
+        arena::Arena,
+        control::{Inbox, ToPool, ToWorker, VERSION, Welcome},
+        layout,
+    },
+};
+
+/// The exit codes of a worker that could not begin. Its pool says more, when it could be told.
+const NO_POOL: i32 = 120;
+const REFUSED: i32 = 121;
+
+/// The stack that a thread is given to work on: what the main thread usually has.
+const STACK: usize = 8 << 20;
+
+/// Works until there is no more work, and ends the process.
+pub(super) fn start() -> ! {
+    if !is_in_runtime() {
+        work();
+    }
+    // `init` was called by a future, below which no runtime can be started for those that are tasks.
+    let worker = std::thread::Builder::new().name("main".to_owned()).stack_size(STACK).spawn(|| work());
+    let _ = worker.map(|worker| worker.join());
+    exit_now(NO_POOL)
+}
+
+fn work() -> ! {
+    reset_signals();
+    match take_stdin().and_then(begin) {
+        Ok(serve) => serve.run(),
+        Err(error) => {
+            // The pool hears of the exit code, too, but it may be long gone.
+            eprintln!("a worker process of polypool could not begin: {error}");
+            exit_now(NO_POOL)
+        }
+    }
+}
+
+fn begin(socket: OwnedFd) -> io::Result<Serve> {
+    let socket = Arc::new(socket);
+    let mut inbox = Inbox::default();
+    let mut fds = Vec::new();
+    let ToWorker::Welcome(welcome) = first(&socket, &mut inbox, &mut fds)? else {
+        return Err(io::Error::other("the first message is no welcome"));
+    };
+    let outlet = Outlet::new(Arc::clone(&socket));
+    if let Err(reason) = check(&welcome) {
+        outlet.say(&ToPool::Refused(reason));
+        // Until the pool has read that and closed its end.
+        let _ = first(&socket, &mut inbox, &mut Vec::new());
+        exit_now(REFUSED);
+    }
+    let fds: Vec<OwnedFd> = fds.into_iter().map(move_high).collect::<io::Result<_>>()?;
+    let Ok([rings, arguments, results, bell, owner]) = <[OwnedFd; 5]>::try_from(fds) else {
+        return Err(io::Error::other("the welcome lacks descriptors"));
+    };
+    let memory = Arc::new(Mapping::new(&rings.as_fd(), layout::SIZE, true)?);
+    let inline = Mapping::new(&rings.as_fd(), layout::SIZE, false)?;
+    drop(rings);
+    let Welcome { place, runtime, initializer, memory_limit, max_payload, spin, .. } = *welcome;
+    let here = Here::settle(place, outlet, Arc::clone(&memory));
+    if let Some(bytes) = memory_limit {
+        limit_data(bytes)?;
+    }
+    at_fork_in_child()?;
+    listen(socket, owner, inbox)?;
+    install_hook();
+    if let Some((entry, arg)) = initializer
+        && let Err(reason) = initialise(entry, &arg)
+    {
+        here.outlet.say(&ToPool::InitializerFailed(reason));
+        // The pool ends this process; and if it cannot any more, its end does.
+        loop {
+            std::thread::park();
+        }
+    }
+    let arguments = Arena::new(SharedFile::from_fd(arguments)?, false);
+    let results = Arena::new(SharedFile::from_fd(results)?, true);
+    let serve =
+        Serve::new(here, memory, inline, arguments, results, bell, Home::of(&runtime), max_payload, spin);
+    here.outlet.say(&ToPool::Ready);
+    Ok(serve)
+}
+
+fn check(welcome: &Welcome) -> Result<(), String> {
+    if welcome.version != VERSION {
+        return Err(format!("the pool speaks version {} and its worker {VERSION}", welcome.version));
+    }
+    let mine = identity().map_err(|error| format!("a worker cannot read its own executable: {error}"))?;
+    if mine != welcome.program {
+        return Err(
+            "the worker is not the same program as its pool, so it has not the same functions".to_owned()
+        );
+    }
+    Ok(())
+}
+
+fn initialise(entry: u64, arg: &[u8]) -> Result<(), String> {
+    let mut out = Vec::new();
+    let done = perform(entry, arg, &mut out, &NobodyAsks);
+    let outcome = done.and_then(|_| open::<Result<(), String>>(out));
+    match outcome {
+        Ok(outcome) => outcome,
+        Err(TaskError::Panicked(panic)) => Err(format!("it panicked: {panic}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The surroundings of an initializer.
+struct NobodyAsks;
+
+impl Around for NobodyAsks {
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
+    fn is_trimmed(&self) -> bool {
+        false
+    }
+
+    fn block_on(&self, future: std::pin::Pin<&mut (dyn Future<Output = ()> + Send)>) -> bool {
+        block_on(future);
+        true
+    }
+}
