@@ -32,10 +32,11 @@ impl Owner for Anchor {
             }
             return true;
         }
-        if waiting.is_none()
-            && let Some(seat) = seat::current().filter(|seat| seat.is_of(&self.pool))
-        {
-            *waiting = Some(Box::new(Released::new(&self.pool, seat)));
+        if waiting.is_none() {
+            *waiting = match seat::current() {
+                Some(seat) if seat.is_of(&self.pool) => Some(Box::new(Released::new(&self.pool, seat))),
+                _ => self.pool.started().and_then(|workers| workers.awaited()),
+            };
         }
         self.pool.spins() && self.spin_for(task)
     }

@@ -245,7 +245,7 @@ impl Lane {
 
     /// Takes the next task without waiting. When there is none, `waker` is woken when there may be one. `Ready(None)` when this
     /// worker is not wanted any more.
-    pub(super) fn poll_next(&mut self, waker: &Waker) -> Poll<Option<Entry>> {
+    pub(crate) fn poll_next(&mut self, waker: &Waker) -> Poll<Option<Entry>> {
         loop {
             if self.down {
                 if !self.seat.take_woken() {
@@ -275,7 +275,7 @@ impl Lane {
     }
 
     /// Takes a task to be sent ahead of its time, when nobody else could have it.
-    pub(super) fn take_ahead(&mut self) -> Option<Entry> {
+    pub(crate) fn take_ahead(&mut self) -> Option<Entry> {
         let lanes = self.pool.lanes();
         let all_work = !lanes.has_place() && !lanes.has_sleepers();
         if !all_work || self.seat.is_waiting() || self.pool.is_ranked() || lanes.is_one_too_many(&self.seat) {
@@ -285,13 +285,13 @@ impl Lane {
     }
 
     /// Puts tasks back that were taken and not begun, the first in order last.
-    pub(super) fn put_back(&self, task: Entry) {
+    pub(crate) fn put_back(&self, task: Entry) {
         let priority = task.options().map_or(0, |options| options.priority);
         self.pool.put_back(task, priority);
     }
 
     /// The worker begins the task. False when it was withdrawn; then it is over.
-    pub(super) fn begin_call(&self, task: &Entry) -> bool {
+    pub(crate) fn begin_call(&self, task: &Entry) -> bool {
         self.begin(task);
         if task.begin(&*self.host) {
             return true;
@@ -301,17 +301,17 @@ impl Lane {
     }
 
     /// A task that was sent ahead was withdrawn there.
-    pub(super) fn found_withdrawn(&self) {
+    pub(crate) fn found_withdrawn(&self) {
         self.pool.found_withdrawn();
     }
 
     /// The task that was begun is over.
-    pub(super) fn end_call(&self, task: &Entry, reply: Reply, captured: Option<Box<Captured>>) {
+    pub(crate) fn end_call(&self, task: &Entry, reply: Reply, captured: Option<Box<Captured>>) {
         task.reply(reply, captured, &*self.host);
     }
 
     /// The task that was begun was ended for this reason, and its worker is done with it.
-    pub(super) fn stopped_call(&self, task: &Entry, reason: TaskError) {
+    pub(crate) fn stopped_call(&self, task: &Entry, reason: TaskError) {
         // First, so that who sees the result sees the counts. Nobody else ends a call that was begun.
         self.seat.left(&**task, Tally::default(), Stamp::now());
         self.pool.resolve(task, reason, true);
@@ -319,25 +319,34 @@ impl Lane {
     }
 
     /// The worker died, and the task that it had begun with it, unless the worker never came to it.
-    pub(super) fn lost_call(&self, task: Entry, how: Option<WorkerLost>) {
+    pub(crate) fn lost_call(&self, task: Entry, how: Option<WorkerLost>) {
         self.pool.lost_call(&self.seat, task, how);
     }
 
+    /// May a task that was lost be tried again?
+    pub(crate) fn may_retry(&self, task: &Entry) -> bool {
+        self.pool.may_retry(task)
+    }
+
     /// Nobody will have anything for this worker to do.
-    pub(super) fn is_useless(&self) -> bool {
+    pub(crate) fn is_useless(&self) -> bool {
         self.pool.is_closing() && !self.pool.has_tasks() && !self.seat.has_own_work()
     }
 
-    pub(super) fn worker(&self) -> u64 {
+    pub(crate) fn worker(&self) -> u64 {
         self.seat.worker()
     }
 
-    pub(super) fn tell_lost(&self, how: &WorkerLost) {
+    pub(crate) fn tell_recycled(&self) {
+        self.pool.tell_recycled(&self.seat);
+    }
+
+    pub(crate) fn tell_lost(&self, how: &WorkerLost) {
         self.pool.tell_lost(how);
     }
 
     /// With so many workers that are about to take a task each, is there work for one more?
-    pub(super) fn call_next(&self, arriving: usize) {
+    pub(crate) fn call_next(&self, arriving: usize) {
         if self.pool.stats().queued > arriving {
             self.pool.call_if_tasks();
         }
@@ -513,11 +522,11 @@ impl Lane {
         self.seat.clear_current();
     }
 
-    pub(super) fn pool(&self) -> &Arc<Pool> {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 
-    pub(super) fn seat(&self) -> &Arc<Seat> {
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
         &self.seat
     }
 }

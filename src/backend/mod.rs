@@ -35,6 +35,7 @@ pub use info::{Stats, WorkerInfo};
 pub use job::Job;
 pub use lane::{Arrival, Lane, Single};
 pub(crate) use lanes::Released;
+pub(crate) use queue::Entry;
 pub use registry::register;
 pub(crate) use registry::{make as make_registered, names as registered_names};
 
@@ -173,6 +174,11 @@ pub trait Workers: Send + Sync {
         Ok(())
     }
 
+    /// The pool has another size now. Must return soon.
+    fn resized(&self, max_workers: usize) {
+        let _ = max_workers;
+    }
+
     /// Tasks that were taken and have not begun are to be put back: one that goes before them may have come. Must return soon.
     fn recall(&self) {}
 
@@ -182,6 +188,12 @@ pub trait Workers: Send + Sync {
         while !done() {
             std::hint::spin_loop();
         }
+    }
+
+    /// A task waits for another of its pool, and it is not one that runs at a lane of this process. What is given back is dropped
+    /// when it waits no more.
+    fn awaited(&self) -> Option<Box<dyn Send + Sync>> {
+        None
     }
 
     /// The pool will have no more tasks than it has now. Must return soon.

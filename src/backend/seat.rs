@@ -410,7 +410,7 @@ impl Seat {
         }
     }
 
-    pub(super) fn set_keeper(&self, keeper: Waker) {
+    pub(crate) fn set_keeper(&self, keeper: Waker) {
         let old = lock(&self.keeper).replace(keeper);
         drop(old);
     }

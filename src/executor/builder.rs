@@ -368,6 +368,22 @@ pub(super) fn serial() -> Executor {
     make(Arc::new(Serial::new()), settings, None, Runtime::detect(), current_depth() + 1)
 }
 
+/// The pool that a worker process works for, as its tasks see it. It is as deep as the task.
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub(super) fn upstream(place: &crate::wire::control::Place) -> Executor {
+    let settings = Settings {
+        name: place.name.clone(),
+        max_workers: usize::try_from(place.max_workers).unwrap_or(1),
+        on_drop: CancellationPolicy::NONE,
+        max_pending: None,
+        task_timeout: None,
+        retries: 0,
+        has_initializer: false,
+        spin: false,
+    };
+    make(Arc::new(crate::inside::process::Upstream), settings, None, Runtime::standalone(), current_depth())
+}
+
 /// More than anybody means: a slip of the pen, or a number that wrapped.
 const MOST_WORKERS: usize = 1 << 20;
 

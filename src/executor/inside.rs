@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(all(feature = "processes", target_os = "linux"))]
+use super::builder;
 use super::{Executor, Front};
 use crate::{backend::seat, policy::CancellationPolicy};
 
@@ -30,10 +32,26 @@ use crate::{backend::seat, policy::CancellationPolicy};
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn executor() -> Option<Executor> {
-    let pool = seat::current()?.pool()?;
+    let Some(seat) = seat::current() else {
+        return upstream();
+    };
+    let pool = seat.pool()?;
     let front = pool.home().and_then(|home| Arc::downcast::<Front>(home).ok());
     Some(match front {
         Some(front) => Executor::of(front),
         None => Executor::new(pool, CancellationPolicy::NONE),
     })
+}
+
+/// The pool that this process works for.
+#[cfg(all(feature = "processes", target_os = "linux"))]
+fn upstream() -> Option<Executor> {
+    static UPSTREAM: std::sync::OnceLock<Executor> = std::sync::OnceLock::new();
+    let here = crate::inside::process::here()?;
+    Some(UPSTREAM.get_or_init(|| builder::upstream(&here.place)).clone())
+}
+
+#[cfg(not(all(feature = "processes", target_os = "linux")))]
+fn upstream() -> Option<Executor> {
+    None
 }

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     thread,
 };
 
@@ -11,7 +11,10 @@ use futures::{executor::ThreadPool, future::BoxFuture};
 use super::block_on;
 #[cfg(feature = "tokio")]
 use super::offer::Offer;
-use crate::{error::BuildError, sys::lock::lock};
+use crate::{
+    error::BuildError,
+    sys::{copy::PerCopy, lock::lock},
+};
 
 pub(super) type Thunk = Box<dyn FnOnce() + Send>;
 
@@ -67,8 +70,8 @@ impl Adapter {
         )))]
         {
             // One for all pools, so that many small ones do not each hold threads.
-            static SHARED: std::sync::OnceLock<Arc<Standalone>> = std::sync::OnceLock::new();
-            Self::Standalone(Arc::clone(SHARED.get_or_init(Arc::default)))
+            static SHARED: PerCopy<OnceLock<Arc<Standalone>>> = PerCopy::new(OnceLock::new(), OnceLock::new);
+            Self::Standalone(Arc::clone(SHARED.get().get_or_init(Arc::default)))
         }
     }
 

@@ -13,7 +13,10 @@ use std::{
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
-use crate::sys::lock::lock;
+use crate::sys::{
+    copy::{PerCopy, copy},
+    lock::lock,
+};
 
 /// How long the thread stays without anything to watch.
 const LINGER: Duration = Duration::from_millis(500);
@@ -35,13 +38,19 @@ pub(crate) enum Trigger {
     Edge,
 }
 
-static REACTOR: Mutex<State> = Mutex::new(State { poll: None, watched: None, next: 1 });
+static REACTOR: PerCopy<Mutex<State>> = PerCopy::new(State::new(), State::new);
 
 struct State {
     /// While the thread runs.
     poll: Option<Arc<Poll>>,
     watched: Option<HashMap<u64, (Weak<dyn Watcher>, u32)>>,
     next: u64,
+}
+
+impl State {
+    const fn new() -> Mutex<Self> {
+        Mutex::new(Self { poll: None, watched: None, next: 1 })
+    }
 }
 
 struct Poll {
@@ -55,6 +64,8 @@ pub(crate) struct Watch {
     key: u64,
     fd: Arc<OwnedFd>,
     poll: Arc<Poll>,
+    /// The copy of the program that watches.
+    copy: u32,
 }
 
 pub(crate) fn watch(
@@ -63,7 +74,7 @@ pub(crate) fn watch(
     watcher: Weak<dyn Watcher>,
     what: u32,
 ) -> io::Result<Watch> {
-    let mut state = lock(&REACTOR);
+    let mut state = lock(REACTOR.get());
     let poll = match &state.poll {
         Some(poll) => Arc::clone(poll),
         None => {
@@ -81,7 +92,7 @@ pub(crate) fn watch(
         Trigger::Level => epoll::EventFlags::IN,
         Trigger::Edge => epoll::EventFlags::IN | epoll::EventFlags::ET,
     };
-    let watch = Watch { key, fd, poll };
+    let watch = Watch { key, fd, poll, copy: copy() };
     // On failure the watch is dropped, which needs the lock.
     drop(state);
     epoll::add(&watch.poll.epoll, watch.fd.as_fd(), epoll::EventData::new_u64(key), flags)?;
@@ -90,10 +101,14 @@ pub(crate) fn watch(
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        if self.copy != copy() {
+            // The original still watches, by the same epoll.
+            return;
+        }
         // Its other holders, in other processes, would keep it in there.
         let _ = epoll::delete(&self.poll.epoll, self.fd.as_fd());
         let (was, empty) = {
-            let mut state = lock(&REACTOR);
+            let mut state = lock(REACTOR.get());
             let watched = state.watched.get_or_insert_default();
             (watched.remove(&self.key), watched.is_empty())
         };
@@ -121,12 +136,12 @@ impl Poll {
 fn run(poll: &Arc<Poll>) {
     let mut events = Vec::with_capacity(BATCH);
     loop {
-        let idle = lock(&REACTOR).watched.as_ref().is_none_or(HashMap::is_empty);
+        let idle = lock(REACTOR.get()).watched.as_ref().is_none_or(HashMap::is_empty);
         let linger = Timespec::try_from(LINGER).ok().filter(|_| idle);
         events.clear();
         match epoll::wait(&poll.epoll, rustix::buffer::spare_capacity(&mut events), linger.as_ref()) {
             Ok(0) if idle => {
-                let mut state = lock(&REACTOR);
+                let mut state = lock(REACTOR.get());
                 if state.watched.as_ref().is_none_or(HashMap::is_empty) {
                     state.poll = None;
                     return;
@@ -140,7 +155,7 @@ fn run(poll: &Arc<Poll>) {
         }
         for event in &events {
             let key = event.data.u64();
-            let watcher = lock(&REACTOR).watched.as_ref().and_then(|watched| watched.get(&key)).cloned();
+            let watcher = lock(REACTOR.get()).watched.as_ref().and_then(|watched| watched.get(&key)).cloned();
             if let Some((watcher, what)) = watcher
                 && let Some(watcher) = watcher.upgrade()
             {

@@ -13,15 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::sys::lock::lock;
+use crate::sys::{copy::PerCopy, lock::lock};
 
 /// How long the thread stays without anything to do.
 const LINGER: Duration = Duration::from_secs(1);
 
-static TIMER: Timer = Timer {
-    state: Mutex::new(State { alarms: BTreeMap::new(), next_key: 0, running: false }),
-    changed: Condvar::new(),
-};
+static TIMER: PerCopy<Timer> = PerCopy::new(Timer::new(), Timer::new);
 
 struct Timer {
     state: Mutex<State>,
@@ -35,6 +32,13 @@ struct State {
 }
 
 impl Timer {
+    const fn new() -> Self {
+        Self {
+            state: Mutex::new(State { alarms: BTreeMap::new(), next_key: 0, running: false }),
+            changed: Condvar::new(),
+        }
+    }
+
     fn set(&'static self, when: Instant, waker: Waker) -> (Instant, u64) {
         let mut state = lock(&self.state);
         state.next_key += 1;
@@ -94,13 +98,13 @@ pub(crate) struct Alarm {
 impl Alarm {
     /// Wakes `waker` at `when`, on the timer's thread.
     pub(crate) fn set(when: Instant, waker: Waker) -> Self {
-        Self { key: TIMER.set(when, waker) }
+        Self { key: TIMER.get().set(when, waker) }
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        TIMER.unset(self.key);
+        TIMER.get().unset(self.key);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod affinity;
+pub(crate) mod copy;
 mod entry;
 #[cfg(target_os = "linux")]
 pub(crate) mod image;

@@ -159,11 +159,13 @@ impl Mapping {
     }
 
     /// How many bytes of addresses there are, backed by the file or not.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.reserve
     }
 
     /// Whether there are `len` bytes at `at`: inside the range, and backed by the file.
+    #[inline]
     pub(crate) fn covers(&self, at: usize, len: usize) -> bool {
         // `backed` never exceeds `reserve`. Relaxed: the number guards only what the kernel did, not what others wrote.
         match at.checked_add(len) {
@@ -178,6 +180,7 @@ impl Mapping {
     ///
     /// Also when `at` is no multiple of 4, or the mapping is for reading only.
     #[allow(unsafe_code, reason = "the room for it")]
+    #[inline]
     pub(crate) fn word32(&self, at: usize) -> &AtomicU32 {
         let word = self.word(at, size_of::<AtomicU32>()).cast();
         // SAFETY: `word` has checked that the bytes are inside this mapping, backed by a file that cannot shrink, writable, and
@@ -192,6 +195,7 @@ impl Mapping {
     ///
     /// Also when `at` is no multiple of 8, or the mapping is for reading only.
     #[allow(unsafe_code, reason = "the room for it")]
+    #[inline]
     pub(crate) fn word64(&self, at: usize) -> &AtomicU64 {
         let word = self.word(at, size_of::<AtomicU64>()).cast();
         // SAFETY: as in `word32`.
@@ -204,6 +208,7 @@ impl Mapping {
     ///
     /// Also when the mapping is for reading only.
     #[allow(unsafe_code, reason = "the room for it")]
+    #[inline]
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
         assert!(self.writable, "this mapping is for reading only");
         let to = self.range(at, bytes.len());
@@ -258,6 +263,7 @@ impl Mapping {
     }
 
     /// A pointer to a word that is all there.
+    #[inline]
     fn word(&self, at: usize, size: usize) -> *mut u8 {
         assert!(self.writable, "this mapping is for reading only");
         // The start is that of a page.

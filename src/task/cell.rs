@@ -125,8 +125,13 @@ pub(crate) trait AnyTask: Send + Sync {
         None
     }
 
-    /// The call is handed to a worker that comes to it later. False when there is nothing to hand over any more.
-    fn send(&self, _to: &Arc<dyn Claim>, _at: u64, _lane: u32) -> bool {
+    /// The call is handed to a worker that comes to it later. None when there is nothing to hand over any more.
+    fn send(&self, _to: &Arc<dyn Claim>, _at: u64, _lane: u32) -> Option<Arc<Call>> {
+        None
+    }
+
+    /// It has options of its own.
+    fn has_options(&self) -> bool {
         false
     }
 

@@ -60,6 +60,9 @@ pub(crate) struct RemoteCell<R> {
     tasks: u64,
     takes_room: AtomicBool,
     is_counted: bool,
+    has_options: bool,
+    /// There is something to ask of whoever runs it.
+    asked: AtomicBool,
     stage: Mutex<Stage>,
 }
 
@@ -90,16 +93,23 @@ impl<R> RemoteCell<R> {
         takes_room: bool,
         is_counted: bool,
     ) -> Self {
-        let tasks = call.tasks;
+        let (tasks, has_options) = (call.tasks, options.is_some());
         let work = Work { call: Arc::new(call), options, waker: None, attempts: 0, stop: None, trim: false };
-        Self::in_stage(Stage::Queued { work, since: Stamp::now() }, open, tasks, takes_room, is_counted)
+        Self::in_stage(
+            Stage::Queued { work, since: Stamp::now() },
+            open,
+            tasks,
+            takes_room,
+            is_counted,
+            has_options,
+        )
     }
 
     /// A task that could not be made into a call.
     pub(crate) fn refused(error: TaskError, open: fn(Vec<u8>) -> Result<R, TaskError>) -> Self {
         let facts = Facts::never_started(Span::default(), 0);
         let stage = Stage::Done { result: Err(Box::new(error)), facts, captured: None };
-        Self::in_stage(stage, open, 1, false, false)
+        Self::in_stage(stage, open, 1, false, false, false)
     }
 
     fn in_stage(
@@ -108,6 +118,7 @@ impl<R> RemoteCell<R> {
         tasks: u64,
         takes_room: bool,
         is_counted: bool,
+        has_options: bool,
     ) -> Self {
         Self {
             id: AtomicU64::new(0),
@@ -115,6 +126,8 @@ impl<R> RemoteCell<R> {
             tasks,
             takes_room: AtomicBool::new(takes_room),
             is_counted,
+            has_options,
+            asked: AtomicBool::new(false),
             stage: Mutex::new(stage),
         }
     }
@@ -276,18 +289,23 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         lock(&self.stage).work().map(|work| Arc::clone(&work.call))
     }
 
-    fn send(&self, to: &Arc<dyn Claim>, at: u64, lane: u32) -> bool {
+    fn send(&self, to: &Arc<dyn Claim>, at: u64, lane: u32) -> Option<Arc<Call>> {
         let mut stage = lock(&self.stage);
         match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Queued { work, since } => {
+                let call = Arc::clone(&work.call);
                 *stage = Stage::Sent { work, since, claim: Arc::clone(to), ticket: at, worker: lane };
-                true
+                Some(call)
             }
             other => {
                 *stage = other;
-                false
+                None
             }
         }
+    }
+
+    fn has_options(&self) -> bool {
+        self.has_options
     }
 
     fn recall(&self) {
@@ -372,6 +390,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         match &mut *lock(&self.stage) {
             Stage::Sent { work, .. } | Stage::Running { work, .. } => {
                 work.stop.get_or_insert(reason);
+                self.asked.store(true, Ordering::Release);
                 true
             }
             _ => false,
@@ -379,15 +398,20 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
     }
 
     fn stop_asked(&self) -> Option<TaskError> {
+        if !self.asked.load(Ordering::Acquire) {
+            return None;
+        }
         lock(&self.stage).work()?.stop.clone()
     }
 
     fn ask_to_trim(&self) -> bool {
-        lock(&self.stage).work().map(|work| work.trim = true).is_some()
+        let is_there = lock(&self.stage).work().map(|work| work.trim = true).is_some();
+        self.asked.store(true, Ordering::Release);
+        is_there
     }
 
     fn is_trimmed(&self) -> bool {
-        lock(&self.stage).work().is_some_and(|work| work.trim)
+        self.asked.load(Ordering::Acquire) && lock(&self.stage).work().is_some_and(|work| work.trim)
     }
 }
 

@@ -5,6 +5,7 @@
 //! 1024     claims: one word per call on its way
 //! 4096     calls, a ring
 //! 4096+N   replies, a ring
+//! 4096+2N  what is done of a chunk
 //! ```
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -21,7 +22,11 @@ const RING: usize = 256 << 10;
 const HEAD: usize = 4096;
 
 /// The size of all of it.
-pub(crate) const SIZE: usize = HEAD + 2 * RING;
+pub(crate) const SIZE: usize = DONE + DONE_SIZE;
+
+/// Where the reply to a chunk is kept as far as it has come, in case its worker is lost.
+pub(crate) const DONE: usize = HEAD + 2 * RING;
+pub(crate) const DONE_SIZE: usize = 64 << 10;
 
 /// How many calls may be on their way to a worker.
 pub(crate) const MOST_SENT: usize = 256;
@@ -58,6 +63,20 @@ pub(crate) fn reply_held(memory: &Mapping) -> &AtomicU32 {
 /// 1 when the worker is to end between two calls.
 pub(crate) fn leave(memory: &Mapping) -> &AtomicU32 {
     memory.word32(900)
+}
+
+/// How many workers the pool may have now.
+pub(crate) fn size(memory: &Mapping) -> &AtomicU64 {
+    memory.word64(920)
+}
+
+/// How much is kept of the reply to the call with the ticket beside it.
+pub(crate) fn done_len(memory: &Mapping) -> &AtomicU64 {
+    memory.word64(904)
+}
+
+pub(crate) fn done_ticket(memory: &Mapping) -> &AtomicU64 {
+    memory.word64(912)
 }
 
 /// Who has a call that is on its way. The word changes from `sent` once: to `taken` by the worker, or to `withdrawn` by the

@@ -80,7 +80,7 @@ pub fn rank() -> usize {
 pub fn size() -> usize {
     match seat::current().and_then(|seat| seat.pool()) {
         Some(pool) => pool.max_workers() + 1,
-        None => here().map_or(1, |here| here.place.max_workers as usize + 1),
+        None => here().map_or(1, |here| here.max_workers() + 1),
     }
 }
 
@@ -217,7 +217,11 @@ pub async fn cancelled() {
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn leave_pool() -> LeaveGuard {
-    LeaveGuard { _released: seat::current().and_then(Pool::release_seat) }
+    let released: Option<Box<dyn Send + Sync>> = match seat::current() {
+        Some(seat) => Pool::release_seat(seat).map(|released| Box::new(released) as _),
+        None => here().map(process::leave),
+    };
+    LeaveGuard { _released: released }
 }
 
 /// A place in the pool that was given away; dropping it takes the place back. From [`leave_pool`].
@@ -229,7 +233,7 @@ pub fn leave_pool() -> LeaveGuard {
 /// ```
 #[must_use = "dropping the guard takes the place back at once"]
 pub struct LeaveGuard {
-    _released: Option<crate::backend::Released>,
+    _released: Option<Box<dyn Send + Sync>>,
 }
 
 impl fmt::Debug for LeaveGuard {

@@ -4,7 +4,6 @@ pub(crate) struct Place {
     pub(crate) index: u64,
     pub(crate) worker: u64,
     pub(crate) depth: u64,
-    pub(crate) max_workers: u64,
 }
 
 /// There is none.
@@ -15,6 +14,10 @@ pub(crate) struct Here {
 impl Here {
     pub(crate) fn is_stopped(&self) -> bool {
         false
+    }
+
+    pub(crate) fn max_workers(&self) -> usize {
+        1
     }
 
     pub(crate) fn progressed(&self, _: u64, _: u64) {}
@@ -30,4 +33,8 @@ impl Here {
 
 pub(crate) fn here() -> Option<&'static Here> {
     None
+}
+
+pub(crate) fn leave(_: &'static Here) -> Box<dyn Send + Sync> {
+    Box::new(())
 }

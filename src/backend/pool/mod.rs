@@ -264,6 +264,9 @@ impl Pool {
             return;
         }
         self.lanes.set_max(n);
+        if let Some(workers) = self.started() {
+            workers.resized(n);
+        }
         // Those that are too many look up and go.
         for sleeper in self.lanes.all_sleepers() {
             sleeper.wake();
@@ -459,15 +462,17 @@ impl Pool {
         }
     }
 
+    /// Has a task attempts left?
+    pub(in crate::backend) fn may_retry(&self, task: &Entry) -> bool {
+        let own = task.options().and_then(|options| options.retries);
+        task.attempts() <= own.unwrap_or(self.settings.retries)
+    }
+
     /// The worker at this seat died with a task that it had begun, or that it was about to begin if nothing is said of how.
     pub(in crate::backend) fn lost_call(self: &Arc<Self>, seat: &Seat, task: Entry, how: Option<WorkerLost>) {
         seat.clear_current();
-        let options = task.options();
-        let (retries, priority) = match &options {
-            Some(options) => (options.retries.unwrap_or(self.settings.retries), options.priority),
-            None => (self.settings.retries, 0),
-        };
-        let again = how.is_none() || task.attempts() <= retries;
+        let priority = task.options().map_or(0, |options| options.priority);
+        let again = how.is_none() || self.may_retry(&task);
         if again && task.requeue(seat, how.is_none()) {
             self.queue.put_back_begun(Arc::clone(&task), priority);
             if self.cancels_pending() {
@@ -491,6 +496,10 @@ impl Pool {
     /// Are there tasks that may go before others which wait longer?
     pub(in crate::backend) fn is_ranked(&self) -> bool {
         self.is_ranked.load(Ordering::SeqCst)
+    }
+
+    pub(in crate::backend) fn tell_recycled(&self, seat: &Seat) {
+        self.speaker.tell(|| EventKind::WorkerRecycled { worker: seat.index() });
     }
 
     pub(in crate::backend) fn tell_lost(&self, how: &WorkerLost) {

@@ -261,6 +261,12 @@ impl Workers for Office {
         self.0.hire(arrival);
     }
 
+    fn resized(&self, max_workers: usize) {
+        for worker in self.0.all() {
+            worker.resized(max_workers);
+        }
+    }
+
     fn recall(&self) {
         for worker in self.0.all() {
             worker.recall();

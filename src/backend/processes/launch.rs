@@ -62,10 +62,11 @@ fn command(options: &Processes, socket: OwnedFd) -> Command {
     }
     let method = options.method.unwrap_or_else(start_method);
     command.env(MARK, if method == StartMethod::LokyInitMain { IN_MAIN } else { EARLY });
-    command.envs(options.env.iter().map(|(key, value)| (key, value)));
     if let Some(n) = options.inner_threads {
         command.envs(THREADS.iter().map(|name| (name, n.to_string())));
     }
+    // After those, so that what the user names goes first.
+    command.envs(options.env.iter().map(|(key, value)| (key, value)));
     if let Some(path) = &options.current_dir {
         command.current_dir(path);
     }

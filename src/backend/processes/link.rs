@@ -196,6 +196,21 @@ impl Link {
         layout::Claim::of(ticket).is_sent(&self.memory)
     }
 
+    /// What the worker had done of a chunk.
+    pub(super) fn done_so_far(&self, ticket: u64) -> Option<Vec<u8>> {
+        let len = usize::try_from(layout::done_len(&self.memory).load(Ordering::Acquire)).ok()?;
+        if layout::done_ticket(&self.memory).load(Ordering::Acquire) != ticket || len > layout::DONE_SIZE {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        self.memory.read_into(layout::DONE, len, &mut bytes);
+        Some(bytes)
+    }
+
+    pub(super) fn memory(&self) -> &Arc<Mapping> {
+        &self.memory
+    }
+
     pub(super) fn ask_to_stop(&self, ticket: u64) {
         layout::stop(&self.memory).store(ticket, Ordering::SeqCst);
     }

@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 mod control;
 mod crew;
+mod inner;
 mod launch;
 mod link;
 mod method;

@@ -29,12 +29,14 @@ use std::{
 use super::{
     control::Control,
     crew::Crew,
+    inner::Inner,
     link::{Link, Received, Sent},
 };
 use crate::{
     backend::{lane::Lane, queue::Entry, seat::Seat},
     error::{Exit, TaskError, WorkerLost},
-    function::{Counted, Reply},
+    function::{Counted, Reply, lost_in_chunk},
+    policy::CancellationPolicy,
     runtime::{
         Alarm,
         reactor::{Trigger, Watch, Watcher, watch},
@@ -42,10 +44,12 @@ use crate::{
     sys::{
         lock::lock,
         process::{Child, Ended, Signal, resident_private},
+        shm::Mapping,
     },
     task::TaskState,
     wire::{
         control::{ToPool, ToWorker},
+        layout,
         ring::Nonsense,
     },
 };
@@ -68,6 +72,8 @@ pub(super) struct Worker {
     seat: Arc<Seat>,
     child: Child,
     control: Control,
+    inner: Inner,
+    memory: Arc<Mapping>,
     /// Taken without waiting, by who looks after the worker.
     state: Mutex<State>,
     again: AtomicBool,
@@ -144,6 +150,8 @@ impl Worker {
         lane: Lane,
     ) -> Result<Arc<Self>, (std::io::Error, Option<Lane>)> {
         lane.set_pid(Some(child.pid()));
+        let memory = Arc::clone(link.memory());
+        layout::size(&memory).store(lane.pool().max_workers() as u64, Ordering::Relaxed);
         let state = State {
             lane: None,
             link,
@@ -162,6 +170,8 @@ impl Worker {
             seat: Arc::clone(lane.seat()),
             ready: AtomicBool::new(false),
             control: Control::new(control),
+            inner: Inner::default(),
+            memory,
             child,
             state: Mutex::new(state),
             again: AtomicBool::new(false),
@@ -211,10 +221,27 @@ impl Worker {
         self.ready.load(Ordering::SeqCst)
     }
 
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// Sends a message on a thread that may wait for the process to read it.
+    pub(super) fn say_apart(self: &Arc<Self>, message: ToWorker) {
+        let me = Arc::clone(self);
+        if let Some(crew) = self.crew() {
+            crew.context().spawn_blocking(move || me.control.say(&message));
+        }
+    }
+
     /// What was sent ahead goes back to the queue.
     pub(super) fn recall(self: &Arc<Self>) {
         self.recall.store(true, Ordering::SeqCst);
         self.look_after();
+    }
+
+    /// The pool may have so many workers now.
+    pub(super) fn resized(&self, max_workers: usize) {
+        layout::size(&self.memory).store(max_workers as u64, Ordering::Relaxed);
     }
 
     /// Ends the worker when it has finished what it does.
@@ -369,11 +396,10 @@ impl Worker {
     fn promote(state: &mut State) {
         while let Some(front) = state.sent.front() {
             let Some(lane) = &state.lane else { return };
-            if front.task.state() != TaskState::Finished && lane.begin_call(&front.task) {
-                state.front_since = Instant::now();
+            if lane.begin_call(&front.task) {
                 return;
             }
-            // `begin_call` has said so to the pool, unless it was not asked.
+            // It was withdrawn, and the pool was told.
             let Some(front) = state.sent.pop_front() else { return };
             state.link.withdrawn(front.ticket);
         }
@@ -382,8 +408,15 @@ impl Worker {
     // ---- calls
 
     fn feed(self: &Arc<Self>, state: &mut State) {
-        if state.sent.is_empty() && (self.leave.load(Ordering::SeqCst) || self.is_worn_out(state)) {
-            self.let_go(state);
+        let is_worn = self.is_worn_out(state);
+        if is_worn || self.leave.load(Ordering::SeqCst) {
+            Self::recall_behind(state, 1);
+            if state.sent.is_empty() {
+                if is_worn && let Some(lane) = &state.lane {
+                    lane.tell_recycled();
+                }
+                self.let_go(state);
+            }
             return;
         }
         let me = Waker::from(Arc::clone(self));
@@ -454,25 +487,29 @@ impl Worker {
         if state.sent.len() > depth / 2 {
             return;
         }
-        while state.sent.len() <= depth {
+        let most =
+            self.crew().and_then(|crew| crew.max_tasks()).map(|most| most.saturating_sub(state.tasks_done));
+        let mut on_their_way: u64 =
+            if most.is_some() { state.sent.iter().map(|call| call.task.tasks()).sum() } else { 0 };
+        while state.sent.len() <= depth && most.is_none_or(|most| on_their_way < most) {
             let State { lane: Some(lane), link, .. } = state else { return };
             let Some(task) = lane.take_ahead() else { return };
-            let Some(call) = task.call() else {
+            if task.has_options() {
+                lane.put_back(task);
+                return;
+            }
+            let Some(call) = task.send(link.claims(), state.next_ticket, lane.index() as u32) else {
                 lane.found_withdrawn();
                 continue;
             };
-            let fits = call.arg.len() < crate::wire::layout::LARGE && task.options().is_none();
-            let worker = lane.index() as u32;
-            if !fits || !task.send(link.claims(), state.next_ticket, worker) {
-                if fits {
-                    lane.found_withdrawn();
-                    continue;
-                }
+            if call.arg.len() >= layout::LARGE {
+                task.recall();
                 lane.put_back(task);
                 return;
             }
             match link.send(state.next_ticket, &call) {
                 Ok(Sent::Yes) => {
+                    on_their_way += task.tasks();
                     state.sent.push_back(OnItsWay { ticket: state.next_ticket, task });
                     state.next_ticket += 1;
                 }
@@ -635,18 +672,22 @@ impl Worker {
             if phase != Phase::Starting {
                 lane.tell_lost(&how);
             }
+            let state_link = &state.link;
             for (n, call) in state.sent.drain(..).enumerate().rev() {
                 if n > 0 && !lane.begin_call(&call.task) {
                     continue;
                 }
-                if state.link.is_sent(call.ticket) {
+                if state_link.is_sent(call.ticket) {
                     lane.lost_call(call.task, None);
+                } else if let Some((reply, tally)) = Self::saved(state_link, lane, &call, &how) {
+                    lane.end_call(&call.task, Reply { result: Ok(reply), tally }, None);
                 } else {
                     lane.lost_call(call.task, Some(how.clone()));
                 }
             }
         }
         lock(&self.watches).clear();
+        self.inner.rejoin();
         let keep = lock(&self.keep).take();
         if let Some(crew) = self.crew() {
             crew.buried(self);
@@ -656,6 +697,16 @@ impl Worker {
             }
         }
         drop(keep);
+    }
+
+    /// What there is of a chunk whose worker died. Its sender sends the inputs again to which there is no answer; the one that the
+    /// worker died at is among them only if it may be tried again.
+    fn saved(link: &Link, lane: &Lane, call: &OnItsWay, how: &WorkerLost) -> Option<(Vec<u8>, Counted)> {
+        if call.task.tasks() < 2 || call.task.stop_asked().is_some() {
+            return None;
+        }
+        let done = link.done_so_far(call.ticket)?;
+        lost_in_chunk(&done, (!lane.may_retry(&call.task)).then(|| TaskError::WorkerLost(how.clone())))
     }
 
     // ---- messages
@@ -670,6 +721,20 @@ impl Worker {
             }
             ToPool::Refused(reason) => crew.give_up(TaskError::Broken(reason)),
             ToPool::InitializerFailed(reason) => crew.give_up(TaskError::InitializerFailed(reason)),
+            ToPool::Submit(submission) => {
+                if let Some(pool) = crew.pool() {
+                    self.inner.submit(self, &pool, *submission);
+                }
+            }
+            ToPool::Cancel { id, policy } => {
+                self.inner.cancel(id, CancellationPolicy::from_bits_truncate(policy));
+            }
+            ToPool::Leave => {
+                // What was sent ahead would wait as well.
+                self.recall();
+                self.inner.leave(&self.seat);
+            }
+            ToPool::Rejoin => self.inner.rejoin(),
             ToPool::Progress { done, total } => {
                 if let Some(task) = self.seat.current_id() {
                     crew.progressed(task, done, total);

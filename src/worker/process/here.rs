@@ -3,12 +3,12 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
 };
 
-use super::outlet::Outlet;
+use super::{outlet::Outlet, upstream::Sendings};
 use crate::{
     sys::{lock::lock, shm::Mapping},
     task::catch::wake,
@@ -28,40 +28,52 @@ pub(crate) fn here() -> Option<&'static Here> {
 pub(crate) struct Here {
     pub(crate) place: Place,
     pub(super) outlet: Outlet,
+    pub(super) upstream: Sendings,
     pub(super) memory: Arc<Mapping>,
     /// The call that is performed, or 0.
     ticket: AtomicU64,
     /// Who waits for it to be stopped.
     watchers: Mutex<Vec<Waker>>,
+    is_watched: AtomicBool,
 }
 
 impl Here {
     pub(super) fn settle(place: Place, outlet: Outlet, memory: Arc<Mapping>) -> &'static Self {
-        let here = Self { place, outlet, memory, ticket: AtomicU64::new(0), watchers: Mutex::default() };
+        let here = Self {
+            place,
+            outlet,
+            upstream: Sendings::default(),
+            memory,
+            ticket: AtomicU64::new(0),
+            watchers: Mutex::default(),
+            is_watched: AtomicBool::new(false),
+        };
         HERE.get_or_init(|| here)
     }
 
     pub(super) fn begin(&self, ticket: u64) {
-        self.ticket.store(ticket, Ordering::SeqCst);
+        self.ticket.store(ticket, Ordering::Release);
     }
 
     pub(super) fn end(&self) {
-        self.ticket.store(0, Ordering::SeqCst);
-        let mut watchers = lock(&self.watchers);
-        if !watchers.is_empty() {
-            let old = std::mem::take(&mut *watchers);
-            drop(watchers);
+        self.ticket.store(0, Ordering::Release);
+        if self.is_watched.load(Ordering::Acquire) && self.is_watched.swap(false, Ordering::AcqRel) {
+            let old = std::mem::take(&mut *lock(&self.watchers));
             drop(old);
         }
     }
 
     fn ticket(&self) -> u64 {
-        self.ticket.load(Ordering::SeqCst)
+        self.ticket.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
         let ticket = self.ticket();
         ticket != 0 && layout::stop(&self.memory).load(Ordering::SeqCst) == ticket
+    }
+
+    pub(crate) fn max_workers(&self) -> usize {
+        layout::size(&self.memory).load(Ordering::Relaxed) as usize
     }
 
     pub(crate) fn progressed(&self, done: u64, total: u64) {
@@ -77,6 +89,7 @@ impl Here {
         let mine = *mine.get_or_insert_with(|| self.ticket());
         let waker = cx.waker().clone();
         lock(&self.watchers).push(waker);
+        self.is_watched.store(true, Ordering::Release);
         // A call that is over is not stopped any more, and who waits on waits for ever.
         if mine == self.ticket() && self.is_stopped() { Poll::Ready(()) } else { Poll::Pending }
     }

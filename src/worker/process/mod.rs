@@ -6,8 +6,10 @@ mod here;
 mod outlet;
 mod serve;
 mod start;
+mod upstream;
 
 pub(crate) use here::here;
+pub(crate) use upstream::{Upstream, leave};
 
 use crate::{sys::process::take_env, wire::control::MARK};
 

@@ -97,6 +97,7 @@ fn hear(message: ToWorker, _fds: &mut Vec<OwnedFd>) {
     let Some(here) = here() else { return };
     match message {
         ToWorker::Stop => here.look_up(),
+        ToWorker::Ended { id, result } => here.upstream.ended(id, result),
         _ => {}
     }
 }

@@ -1,6 +1,7 @@
 //! What a worker process does all day: it takes a call, performs it, and replies. Owns the loop and its sleep.
 
 use std::{
+    cell::Cell,
     future::Future,
     os::fd::OwnedFd,
     pin::Pin,
@@ -101,9 +102,14 @@ impl Serve {
     fn perform(&mut self, frame: Frame, at: usize, len: usize) {
         let [entry, size, tasks] = frame.words;
         self.out.clear();
-        let Self { here, arguments_inline, arguments, home, out, .. } = self;
+        let Self { here, memory, arguments_inline, arguments, home, out, .. } = self;
         here.begin(frame.ticket);
-        let around = Surroundings { here, home };
+        let is_chunk = tasks > 1;
+        if is_chunk {
+            layout::done_len(memory).store(0, Ordering::Release);
+            layout::done_ticket(memory).store(frame.ticket, Ordering::Release);
+        }
+        let around = Surroundings { here, home, memory, kept: Cell::new(0), is_chunk };
         let done = match frame.kind {
             kind::CALL => perform(entry, arguments_inline.lent(at, len), out, &around),
             kind::LARGE_CALL => match arguments.lend(size) {
@@ -223,6 +229,10 @@ impl Serve {
 struct Surroundings<'a> {
     here: &'a Here,
     home: &'a Home,
+    memory: &'a Mapping,
+    /// How much of the reply to a chunk is kept already.
+    kept: Cell<usize>,
+    is_chunk: bool,
 }
 
 impl Around for Surroundings<'_> {
@@ -232,6 +242,20 @@ impl Around for Surroundings<'_> {
 
     fn is_trimmed(&self) -> bool {
         self.here.is_trimmed()
+    }
+
+    fn keep(&self, reply: &[u8]) -> bool {
+        let kept = self.kept.get();
+        if !self.is_chunk {
+            return true;
+        }
+        if reply.len() > layout::DONE_SIZE || kept > reply.len() {
+            return false;
+        }
+        self.memory.write(layout::DONE + kept, &reply[kept..]);
+        layout::done_len(self.memory).store(reply.len() as u64, Ordering::Release);
+        self.kept.set(reply.len());
+        true
     }
 
     fn block_on(&self, mut future: Pin<&mut (dyn Future<Output = ()> + Send)>) -> bool {

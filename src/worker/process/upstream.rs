@@ -1,0 +1,250 @@
+//! The pool of the task that runs in this process, as that task sees it: a backend whose workers pass each call on to the pool
+//! itself, by way of the socket, and bring back what became of it. Owns the calls that are on their way.
+//!
+//! A *forwarder* is such a worker: it holds a lane and passes on one call at a time. As everywhere in a worker process, nobody
+//! waits: who has a reason looks after it, one at a time; who comes meanwhile leaves word.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, TryLockError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    task::{Poll, Wake, Waker},
+    thread,
+};
+
+use async_trait::async_trait;
+
+use super::here::{Here, here};
+use crate::{
+    backend::{Arrival, Backend, Capabilities, Entry, Lane, PoolContext, Workers},
+    error::TaskError,
+    function::{Counted, Reply},
+    policy::CancellationPolicy,
+    sys::lock::lock,
+    wire::control::{Submission, ToPool},
+};
+
+/// The pool from which this process has its tasks.
+#[derive(Debug)]
+pub(crate) struct Upstream;
+
+impl Backend for Upstream {
+    fn name(&self) -> &str {
+        "processes"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            in_process: false,
+            futures: true,
+            stops_running: true,
+            shared_memory: true,
+            survives_worker_loss: true,
+            distributed: false,
+            nests: true,
+        }
+    }
+
+    fn start(&self, _: PoolContext) -> Result<Box<dyn Workers>, TaskError> {
+        let here = here().ok_or_else(|| TaskError::Broken("this process is no worker".to_owned()))?;
+        Ok(Box::new(Forwarders { here }))
+    }
+}
+
+struct Forwarders {
+    here: &'static Here,
+}
+
+#[async_trait]
+impl Workers for Forwarders {
+    fn wanted(&self, arrival: Arrival) {
+        if let Some(lane) = arrival.claim() {
+            Forwarder::start(self.here, lane);
+        }
+    }
+
+    fn awaited(&self) -> Option<Box<dyn Send + Sync>> {
+        Some(Box::new(Left::new(self.here)))
+    }
+}
+
+/// The task here waits for others of its pool, and another worker has its place, until this is dropped.
+struct Left(&'static Here);
+
+/// Gives the place of this worker away until the guard is dropped.
+pub(crate) fn leave(here: &'static Here) -> Box<dyn Send + Sync> {
+    Box::new(Left::new(here))
+}
+
+impl Left {
+    fn new(here: &'static Here) -> Self {
+        if here.upstream.waits.fetch_add(1, Ordering::SeqCst) == 0 {
+            here.upstream.post(here, ToPool::Leave);
+        }
+        Self(here)
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if self.0.upstream.waits.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.upstream.post(self.0, ToPool::Rejoin);
+        }
+    }
+}
+
+/// What is on its way from this process to its pool.
+#[derive(Default)]
+pub(crate) struct Sendings {
+    next: AtomicU64,
+    waits: AtomicU64,
+    forwarders: Mutex<HashMap<u64, Arc<Forwarder>>>,
+    /// Messages go through a thread of their own: the one that listens must never wait for the pool, which may wait for it.
+    post: Mutex<Option<mpsc::Sender<ToPool>>>,
+}
+
+impl Sendings {
+    fn post(&self, here: &'static Here, message: ToPool) {
+        let mut post = lock(&self.post);
+        let post = post.get_or_insert_with(|| {
+            let (send, receive) = mpsc::channel();
+            let writer = move || receive.into_iter().for_each(|message| here.outlet.say(&message));
+            if let Err(error) = thread::Builder::new().name("polypool-post".to_owned()).spawn(writer) {
+                tracing::error!(%error, "no thread for the messages of a worker process");
+            }
+            send
+        });
+        // Without a writer nothing can be done, and the pool sees the worker wait.
+        let _ = post.send(message);
+    }
+
+    /// A call that was passed on is over.
+    pub(super) fn ended(&self, id: u64, result: Result<Vec<u8>, TaskError>) {
+        let forwarder = lock(&self.forwarders).remove(&id);
+        if let Some(forwarder) = forwarder {
+            *lock(&forwarder.reply) = Some((id, result));
+            forwarder.look_after();
+        }
+    }
+}
+
+struct Forwarder {
+    here: &'static Here,
+    state: Mutex<State>,
+    again: AtomicBool,
+    reply: Mutex<Option<(u64, Result<Vec<u8>, TaskError>)>>,
+}
+
+struct State {
+    /// None when it is over.
+    lane: Option<Lane>,
+    sent: Option<(u64, Entry)>,
+    was_stopped: bool,
+}
+
+impl Forwarder {
+    fn start(here: &'static Here, lane: Lane) {
+        let seat = Arc::clone(lane.seat());
+        let state = State { lane: Some(lane), sent: None, was_stopped: false };
+        let forwarder = Arc::new(Self {
+            here,
+            state: Mutex::new(state),
+            again: AtomicBool::new(false),
+            reply: Mutex::default(),
+        });
+        seat.set_keeper(Waker::from(Arc::clone(&forwarder)));
+        forwarder.look_after();
+    }
+
+    fn look_after(self: &Arc<Self>) {
+        self.again.store(true, Ordering::SeqCst);
+        while self.again.load(Ordering::SeqCst) {
+            let mut state = match self.state.try_lock() {
+                Ok(state) => state,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            while self.again.swap(false, Ordering::SeqCst) {
+                self.step(&mut state);
+            }
+        }
+    }
+
+    fn step(self: &Arc<Self>, state: &mut State) {
+        let reply = lock(&self.reply).take();
+        if let Some((id, result)) = reply
+            && let Some((_, task)) = state.sent.take_if(|(sent, _)| *sent == id)
+            && let Some(lane) = &state.lane
+        {
+            match task.stop_asked() {
+                Some(reason) => lane.stopped_call(&task, reason),
+                None => {
+                    let tasks = u32::try_from(task.tasks()).unwrap_or(u32::MAX);
+                    let tally = match &result {
+                        Ok(_) => Counted { completed: tasks, ..Counted::default() },
+                        Err(_) => Counted { failed: tasks, ..Counted::default() },
+                    };
+                    lane.end_call(&task, Reply { result: result.map_err(Box::new), tally }, None);
+                }
+            }
+        }
+        if let Some((id, task)) = &state.sent {
+            if !state.was_stopped && task.stop_asked().is_some() {
+                state.was_stopped = true;
+                let policy = CancellationPolicy::ALL.bits();
+                self.here.upstream.post(self.here, ToPool::Cancel { id: *id, policy });
+            }
+            return;
+        }
+        let me = Waker::from(Arc::clone(self));
+        while let Some(lane) = &mut state.lane {
+            match lane.poll_next(&me) {
+                Poll::Pending => return,
+                Poll::Ready(None) => state.lane = None,
+                Poll::Ready(Some(task)) => {
+                    let Some(submission) = self.submission(&task) else {
+                        lane.found_withdrawn();
+                        continue;
+                    };
+                    if lane.begin_call(&task) {
+                        state.was_stopped = false;
+                        state.sent = Some((submission.id, task));
+                        lock(&self.here.upstream.forwarders).insert(submission.id, Arc::clone(self));
+                        self.here.upstream.post(self.here, ToPool::Submit(Box::new(submission)));
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn submission(&self, task: &Entry) -> Option<Submission> {
+        let call = task.call()?;
+        let options = task.options();
+        let options = options.as_deref();
+        Some(Submission {
+            id: self.here.upstream.next.fetch_add(1, Ordering::Relaxed) + 1,
+            entry: call.entry,
+            arg: call.arg.to_vec(),
+            tasks: call.tasks,
+            priority: options.map_or(0, |options| options.priority),
+            name: options.and_then(|options| options.name.as_deref().map(str::to_owned)),
+            timeout: options.and_then(|options| options.timeout),
+            retries: options.and_then(|options| options.retries),
+            is_counted: task.is_counted(),
+        })
+    }
+}
+
+impl Wake for Forwarder {
+    fn wake(self: Arc<Self>) {
+        self.look_after();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.look_after();
+    }
+}
