@@ -201,12 +201,22 @@ pub struct WorkerLost {
     pub pid: Option<u32>,
     /// How it ended.
     pub exit: Exit,
+    /// What it said when a fault ended it, as a process does by SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT: the signal, the
+    /// thread, and the functions on its stack as far as they can be told. `None` where it could say nothing.
+    pub report: Option<String>,
 }
 
 impl WorkerLost {
     /// Describes a lost worker; for backends.
     pub fn new(worker: u64, pid: Option<u32>, exit: Exit) -> Self {
-        Self { worker, pid, exit }
+        Self { worker, pid, exit, report: None }
+    }
+
+    /// Adds what the worker said of its end.
+    #[must_use]
+    pub fn with_report(mut self, report: Option<String>) -> Self {
+        self.report = report;
+        self
     }
 }
 

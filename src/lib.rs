@@ -1,5 +1,5 @@
-//! One executor for work that must leave its own task: blocking functions, futures, whole streams of inputs, on threads, on the
-//! runtime, or in the caller's own poll, under any async runtime and under none.
+//! One executor for work that must leave its own task: blocking functions, futures, whole streams of inputs, in copies of
+//! this program, on threads, on the runtime, or in the caller's own poll, under any async runtime and under none.
 //!
 //! ```
 //! use futures::{StreamExt, TryStreamExt};
@@ -30,7 +30,7 @@
 //!
 //! | to | see |
 //! |---|---|
-//! | build a pool | [`Executor::builder`], [`Executor::threads`], [`Executor::tasks`], [`Executor::serial`] |
+//! | build a pool | [`Executor::builder`], `Executor::processes`, [`Executor::threads`], [`Executor::tasks`], [`Executor::serial`] |
 //! | send one task | [`submit`](Executor::submit), [`submit_async`](Executor::submit_async), [`spawn`](Executor::spawn), [`TaskHandle`] |
 //! | send many | [`map`](Executor::map), [`as_completed`](Executor::as_completed), and the same over streams |
 //! | wait for some of several tasks | [`as_completed`](as_completed()), [`wait`](wait()) |
@@ -41,13 +41,16 @@
 //! | run tasks on something else | [`backend`] |
 //! | know how many CPUs there are | [`cpu_count`], [`cpu::report`] |
 //!
-//! # Three things to know
+//! # Four things to know
 //!
 //! *Pending means never started.* A worker takes a task when it is ready to run it, not before. A task that was cancelled while
 //! it waited has not run, and never will.
 //!
 //! *Dropping never blocks.* The last clone of an [`Executor`] that is dropped applies the pool's [`CancellationPolicy`] in the
 //! background. To wait, await [`Executor::shutdown`].
+//!
+//! *A process can be stopped by force.* A worker process may crash, leak and be killed; that costs the task that it ran, and no
+//! other. The program lets its copies in: `init()` is the first line of `main`, or `worker_main!()` stands where `main` is not ours.
 //!
 //! *A thread cannot be stopped by force.* A function that runs on a thread and is cancelled is told so
 //! ([`worker::is_cancelled`]), its handle resolves at once, and its code ends by itself. A future is dropped at its next await.
@@ -61,6 +64,10 @@
 //! | no workers, or more than 2²⁰; a `max_pending` or `task_timeout` of 0 | [`BuildError::OutOfRange`] |
 //! | a backend or runtime that nobody knows, or that this build is without | [`BuildError::UnknownBackend`], [`BuildError::FeatureDisabled`] |
 //! | a policy or option that the backend cannot honour | [`BuildError::Unsupported`]; the backends here honour every policy |
+//! | worker processes in a program that does not let them in | `BuildError::WorkerEntryMissing`, with the line to add |
+//! | a worker process that dies | [`TaskError::WorkerLost`] for the task that it ran, unless `retries` allows another attempt; the others go on |
+//! | workers that cannot be started, or die at once, again and again | [`TaskError::Broken`] with the reason for every task, after a few attempts |
+//! | an argument or result that cannot be encoded or decoded | [`TaskError::Encode`], [`TaskError::Decode`] with the type's own words, for that task |
 //! | a backend's name that is taken | [`BuildError::NameTaken`] |
 //! | a chunk or window of 0 | a panic where it is set |
 //! | a task that panics, also when its result is dropped | [`TaskError::Panicked`] for that task; the pool goes on |
@@ -81,7 +88,7 @@
 //! | `tokio` (default) | pools use the tokio runtime that they find in context |
 //! | `async-std` | pools use async-std; it is discontinued (RUSTSEC-2025-0052), new programs choose another |
 //! | `smol` | pools use smol's global executor |
-//! | `processes` (default) | declared for the backend of that name, which this version does not have yet |
+//! | `processes` (default) | the backend of that name, on Linux |
 //!
 //! Without any of them, pools have threads of their own. All features are additive; see [`Runtime`] for which runtime is used
 //! when.
@@ -111,9 +118,9 @@ pub use backend::{
 pub use cpu::{cpu_count, physical_cpu_count};
 pub use error::{BuildError, Exit, Failure, PanicInfo, TaskError, WorkerLost};
 pub use executor::{
-    Executor, ExecutorBuilder, InitOutcome, OnSerial, Shutdown, ShutdownReport, Spin, TrySubmitError,
+    Executor, ExecutorBuilder, OnSerial, ReusableOptions, Reuse, Shutdown, ShutdownReport, Spin, TrySubmitError, reusable,
 };
-pub use function::{Portable, TaskFn};
+pub use function::{InitOutcome, Portable, TaskFn};
 pub use policy::CancellationPolicy;
 pub use runtime::Runtime;
 pub use stream::{
@@ -129,6 +136,15 @@ pub mod worker {
             LeaveGuard, cancelled, depth, id, index, is_cancelled, is_master, is_worker, leave_pool, rank,
             report_progress, size,
         },
+    };
+}
+
+/// Single processes, and how processes are started.
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub mod process {
+    pub use crate::{
+        backend::processes::{set_start_method, start_method},
+        executor::process::{Process, ProcessContext, context},
     };
 }
 

@@ -262,10 +262,13 @@ impl Lane {
                 return Poll::Ready(Some(task));
             }
             self.seat.clear_current();
-            if !self.may_sleep() {
+            if self.pool.is_closing() || self.seat.index() >= self.pool.lanes().max() {
                 return Poll::Ready(None);
             }
-            if self.lie_down(waker.clone()) {
+            // While there are too many because others have yet to go, this one waits: it is dear, and will be needed.
+            let may_work = !self.pool.lanes().is_one_too_many(&self.seat);
+            let is_up_again = self.lie_down(waker.clone()) && may_work;
+            if is_up_again || may_work == self.pool.lanes().is_one_too_many(&self.seat) {
                 self.get_up();
             } else {
                 self.down = true;

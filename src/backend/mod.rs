@@ -196,12 +196,16 @@ pub trait Workers: Send + Sync {
         None
     }
 
-    /// The pool will have no more tasks than it has now. Must return soon.
-    fn closing(&self) {}
+    /// The pool will have no more tasks than it has now, and applies this policy to them. Must return soon.
+    fn closing(&self, policy: CancellationPolicy) {
+        let _ = policy;
+    }
 
     /// Every lane is gone; whatever else the backend holds is put away now. Awaited by
-    /// [`Executor::shutdown`](crate::Executor::shutdown).
-    async fn gone(&self) {}
+    /// [`Executor::shutdown`](crate::Executor::shutdown). A backend whose pool is really elsewhere gives the counts from there.
+    async fn gone(&self) -> Option<Stats> {
+        None
+    }
 }
 
 /// What kind of workers a registered backend has.

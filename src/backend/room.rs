@@ -9,11 +9,16 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::{sys::lock::lock, task::catch::wake};
+use crate::{
+    sys::{copy::copy, lock::lock},
+    task::catch::wake,
+};
 
 /// The places in a bounded queue. Without a bound there is always room.
 pub(crate) struct Room {
     limit: Option<usize>,
+    /// The process that counts.
+    copy: u32,
     state: Mutex<State>,
 }
 
@@ -38,17 +43,22 @@ enum Turn {
 
 impl Room {
     pub(crate) fn new(limit: Option<usize>) -> Self {
-        Self { limit, state: Mutex::default() }
+        Self { limit, copy: copy(), state: Mutex::default() }
     }
 
     /// Takes a place if there is one and nobody was here first.
     pub(crate) fn try_take(&self) -> bool {
-        self.limit.is_none_or(|limit| lock(&self.state).try_take(limit))
+        self.bound().is_none_or(|limit| lock(&self.state).try_take(limit))
+    }
+
+    /// In a copy of the process there is none: the pool refuses everything there, and its locks may be held for ever.
+    fn bound(&self) -> Option<usize> {
+        self.limit.filter(|_| self.copy == copy())
     }
 
     /// Gives a place back: to who has waited longest.
     pub(crate) fn leave(&self) {
-        if self.limit.is_none() {
+        if self.bound().is_none() {
             return;
         }
         let mut state = lock(&self.state);
@@ -119,7 +129,7 @@ impl Future for Entering {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(limit) = self.room.limit else {
+        let Some(limit) = self.room.bound() else {
             return Poll::Ready(());
         };
         let waker = cx.waker().clone();

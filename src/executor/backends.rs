@@ -34,7 +34,8 @@ const KNOWN: &[Known] = &[
 ];
 
 /// The backend of a pool for which none is named.
-pub(super) const DEFAULT: &str = "threads";
+pub(super) const DEFAULT: &str =
+    if cfg!(all(feature = "processes", target_os = "linux")) { "processes" } else { "threads" };
 
 pub(super) fn resolve(spec: BackendSpec) -> Result<Arc<dyn Backend>, BuildError> {
     match spec.0 {

@@ -11,7 +11,7 @@ use crate::{
     },
     cpu::cpu_count,
     error::BuildError,
-    function::{Bytes, Portable, TaskFn, assert_captures_nothing, pack, ship_packed, unpack},
+    function::{Bytes, InitOutcome, Portable, TaskFn, assert_captures_nothing, pack, ship_packed, unpack},
     policy::CancellationPolicy,
     runtime::{Port, Runtime},
     task::catch::install_hook,
@@ -58,35 +58,6 @@ pub enum Spin {
     Adaptive,
 }
 
-/// What an initializer may return: nothing, or a `Result` whose error can be printed.
-///
-/// # Examples
-/// ```
-/// use polypool::InitOutcome;
-///
-/// assert_eq!(().outcome(), Ok(()));
-/// assert_eq!(Err::<(), _>("no licence").outcome(), Err("no licence".to_owned()));
-/// ```
-pub trait InitOutcome {
-    /// Gives the reason of a failure as text.
-    ///
-    /// # Errors
-    /// The initializer's own.
-    fn outcome(self) -> Result<(), String>;
-}
-
-impl InitOutcome for () {
-    fn outcome(self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-impl<E: fmt::Display> InitOutcome for Result<(), E> {
-    fn outcome(self) -> Result<(), String> {
-        self.map_err(|error| error.to_string())
-    }
-}
-
 /// Describes a pool; from [`Executor::builder`]. Dropping it does nothing.
 ///
 /// # Examples
@@ -123,7 +94,8 @@ impl ExecutorBuilder {
         }
     }
 
-    /// Chooses what runs the tasks: a name, an address such as `dask://host:8786`, or a value. The default is `threads`.
+    /// Chooses what runs the tasks: a name, an address such as `dask://host:8786`, or a value. The default is `processes`, or `threads`
+    /// where this build is without.
     ///
     /// # Examples
     /// ```
@@ -261,16 +233,28 @@ impl ExecutorBuilder {
         R: InitOutcome,
     {
         const { assert_captures_nothing::<F>() };
-        self.initializer = Some(match pack(arg) {
-            Ok(arg) => {
-                let arg = Arc::new(Bytes::shared(arg));
-                // It captures `f` alone, and so is as good as `f`.
-                let call = ship_packed(move |arg: A| f(arg).outcome(), arg.behind(0)).map(Arc::new);
-                let run = move || f(unpack(&arg).map_err(|error| error.to_string())?).outcome();
-                Ok(Initializer { run: Arc::new(run), call })
+        match pack(arg) {
+            Ok(arg) => self.initializer_packed(f, arg),
+            Err(error) => {
+                let why = format!("the initializer's argument: {error}");
+                self.initializer = Some(Err(BuildError::Unsupported(why)));
+                self
             }
-            Err(error) => Err(BuildError::Unsupported(format!("the initializer's argument: {error}"))),
-        });
+        }
+    }
+
+    /// The same with an argument that is encoded already.
+    pub(super) fn initializer_packed<F, A, R>(mut self, f: F, arg: Vec<u8>) -> Self
+    where
+        F: Fn(A) -> R + TaskFn,
+        A: Portable,
+        R: InitOutcome,
+    {
+        let arg = Arc::new(Bytes::shared(arg));
+        // It captures `f` alone, and so is as good as `f`.
+        let call = ship_packed(move |arg: A| f(arg).outcome(), arg.behind(0)).map(Arc::new);
+        let run = move || f(unpack(&arg).map_err(|error| error.to_string())?).outcome();
+        self.initializer = Some(Ok(Initializer { run: Arc::new(run), call }));
         self
     }
 

@@ -1,10 +1,14 @@
 //! The executor as a task of its own pool sees it.
 
 use std::sync::Arc;
+#[cfg(all(feature = "processes", target_os = "linux"))]
+use std::sync::OnceLock;
 
 #[cfg(all(feature = "processes", target_os = "linux"))]
 use super::builder;
 use super::{Executor, Front};
+#[cfg(all(feature = "processes", target_os = "linux"))]
+use crate::sys::copy::PerCopy;
 use crate::{backend::seat, policy::CancellationPolicy};
 
 /// Gives the pool that this task runs in, so that it can submit to it, and wait: the pool makes up for workers that wait for
@@ -46,9 +50,10 @@ pub fn executor() -> Option<Executor> {
 /// The pool that this process works for.
 #[cfg(all(feature = "processes", target_os = "linux"))]
 fn upstream() -> Option<Executor> {
-    static UPSTREAM: std::sync::OnceLock<Executor> = std::sync::OnceLock::new();
+    // A worker may be forked off another one, and has another pool then.
+    static UPSTREAM: PerCopy<OnceLock<Executor>> = PerCopy::new(OnceLock::new(), OnceLock::new);
     let here = crate::inside::process::here()?;
-    Some(UPSTREAM.get_or_init(|| builder::upstream(&here.place)).clone())
+    Some(UPSTREAM.get().get_or_init(|| builder::upstream(&here.place)).clone())
 }
 
 #[cfg(not(all(feature = "processes", target_os = "linux")))]

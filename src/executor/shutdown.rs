@@ -44,8 +44,7 @@ impl Executor {
         Shutdown {
             gone: Box::pin(async move {
                 std::future::poll_fn(|cx| pool.poll_gone(cx)).await;
-                pool.put_away().await;
-                let stats = pool.stats();
+                let stats = pool.put_away().await;
                 ShutdownReport {
                     completed: stats.completed,
                     failed: stats.failed,

@@ -7,10 +7,12 @@ mod call;
 pub(crate) mod catch;
 mod chunk;
 mod codec;
+mod outcome;
 mod ship;
 #[cfg(test)]
 mod tests;
 
+pub use outcome::InitOutcome;
 pub(crate) use call::{Around, Bytes, Call, Counted, Reply};
 pub(crate) use chunk::{
     LONG, PER_LOOK, Results, lost_in_chunk, open_chunk, rest_of, ship_chunk, ship_chunk_async,

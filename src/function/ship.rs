@@ -127,16 +127,14 @@ where
     Ok(Counted { completed: 1, ..Counted::default() })
 }
 
-/// Makes a future and waits for it, as long as the worker does.
-pub(super) fn wait<Fut>(make: impl FnOnce() -> Fut, around: &dyn Around) -> Result<Fut::Output, TaskError>
+/// Makes a future, where it is polled, and waits for it, as long as the worker does.
+pub(super) fn wait<Fut>(make: impl FnOnce() -> Fut + Send, around: &dyn Around) -> Result<Fut::Output, TaskError>
 where
     Fut: Future + Send,
     Fut::Output: Send,
 {
-    let future = catch(make).map_err(TaskError::Panicked)?;
     let mut ended = None;
-    #[allow(clippy::redundant_async_block, reason = "it drops the future under the guard, too")]
-    let mut waiting = Box::pin(async { ended = Some(Caught::new(async move { future.await }).await) });
+    let mut waiting = Box::pin(async { ended = Some(Caught::new(async move { make().await }).await) });
     around.block_on(waiting.as_mut());
     discard(waiting);
     match ended {

@@ -71,6 +71,12 @@ pub(crate) fn find<T: Copy + Sync + 'static>(offset: u64) -> Option<&'static Rec
     Some(unsafe { &*record })
 }
 
+/// Where an address of the main image is, from its base. None when it is not in it. Allocates only when it is first called.
+pub(super) fn offset(address: usize) -> Option<usize> {
+    let image = image();
+    image.holds(address, 1).then(|| address.wrapping_sub(image.base))
+}
+
 /// What tells one program from another, and from another build of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {

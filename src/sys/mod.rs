@@ -5,6 +5,8 @@
 #[cfg(target_os = "linux")]
 pub(crate) mod affinity;
 pub(crate) mod copy;
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub(crate) mod crash;
 mod entry;
 #[cfg(target_os = "linux")]
 pub(crate) mod image;

@@ -57,7 +57,12 @@ pub(crate) struct Child {
     ended: Mutex<Option<Ended>>,
     /// The process that this object belongs to.
     owner: Pid,
+    /// Where the parent of the process, if we are not that, writes how it ended. See [`tell_end`].
+    obituary: Option<OwnedFd>,
 }
+
+/// How long the parent of a process that has ended may take to tell how.
+const CONDOLENCES: Duration = Duration::from_secs(2);
 
 impl Child {
     /// Starts a process. The command, and with it what descriptors it holds, is gone when this returns.
@@ -82,9 +87,27 @@ impl Child {
         Self::open(pid(number)?)
     }
 
+    /// Looks after the child of a process that has sent us all of this: its number, a descriptor of it, and where it will be
+    /// told how it ended. If that parent dies before, it is [`Ended::Unknown`].
+    pub(crate) fn entrusted(number: u32, pidfd: OwnedFd, obituary: OwnedFd) -> io::Result<Self> {
+        let (pid, owner) = (pid(number)?, rustix::process::getpid());
+        Ok(Self { pid, pidfd: Arc::new(pidfd), ended: Mutex::new(None), owner, obituary: Some(obituary) })
+    }
+
     fn open(pid: Pid) -> io::Result<Self> {
         let pidfd = Arc::new(rustix::process::pidfd_open(pid, PidfdFlags::empty())?);
-        Ok(Self { pid, pidfd, ended: Mutex::new(None), owner: rustix::process::getpid() })
+        let owner = rustix::process::getpid();
+        Ok(Self { pid, pidfd, ended: Mutex::new(None), owner, obituary: None })
+    }
+
+    /// Makes it the leader of a group of its own, from outside: as [`lead_group`] does within, whoever comes first. Only for a
+    /// child of ours that was forked, not started.
+    pub(crate) fn set_group(&self) {
+        let ended = lock(&self.ended);
+        if ended.is_none() {
+            // It may have ended, or have done so itself.
+            let _ = rustix::process::setpgid(Some(self.pid), Some(self.pid));
+        }
     }
 
     /// The number of the process.
@@ -128,10 +151,15 @@ impl Child {
             *ended = match reap(self.pidfd())? {
                 Reaped::Ended(how) => Some(how),
                 Reaped::Running => None,
-                Reaped::NotOurs => poll(self.pidfd(), Some(Duration::ZERO))?.then_some(Ended::Unknown),
+                Reaped::NotOurs => poll(self.pidfd(), Some(Duration::ZERO))?.then(|| self.read_end()),
             };
         }
         Ok(*ended)
+    }
+
+    /// Whether it has ended, reaped or not.
+    pub(crate) fn has_ended(&self) -> io::Result<bool> {
+        poll(self.pidfd(), Some(Duration::ZERO))
     }
 
     /// Waits for the end of the process, and reaps it.
@@ -141,6 +169,26 @@ impl Child {
                 return Ok(ended);
             }
             poll(self.pidfd(), None)?;
+        }
+    }
+
+    /// What its parent tells of its end, which has come.
+    fn read_end(&self) -> Ended {
+        let Some(obituary) = &self.obituary else { return Ended::Unknown };
+        let mut told = [0; 5];
+        match poll(obituary.as_fd(), Some(CONDOLENCES)) {
+            Ok(true) => {}
+            _ => return Ended::Unknown,
+        }
+        match rustix::io::retry_on_intr(|| rustix::io::read(obituary, &mut told)) {
+            Ok(read) if read == told.len() => {}
+            _ => return Ended::Unknown,
+        }
+        let [how, number @ ..] = told;
+        match (how, i32::from_le_bytes(number)) {
+            (0, code) => Ended::Code(code),
+            (1, signal) => Ended::Signal(signal),
+            _ => Ended::Unknown,
         }
     }
 
@@ -175,6 +223,23 @@ impl Drop for Child {
             wait_and_reap(&self.pidfd, Some(Duration::from_millis(100)));
         }
     }
+}
+
+/// A pipe for the news of one end: who reads it, and who writes it.
+pub(crate) fn obituary() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
+/// Tells who [looks after](Child::entrusted) a child of ours how it ended.
+pub(crate) fn tell_end(obituary: OwnedFd, how: Ended) {
+    let (how, number) = match how {
+        Ended::Code(code) => (0, code),
+        Ended::Signal(signal) => (1, signal),
+        Ended::Unknown => return,
+    };
+    let [a, b, c, d] = number.to_le_bytes();
+    // Nobody may want to know any more.
+    let _ = rustix::io::retry_on_intr(|| rustix::io::write(&obituary, &[how, a, b, c, d]));
 }
 
 enum Reaped {
@@ -458,9 +523,43 @@ pub(crate) fn fork() -> io::Result<Forked> {
     }
 }
 
+/// Puts `/dev/null` in the place of a descriptor that this process has by being a copy, so that its other end does not wait for
+/// this process, too. The number stays taken, by something that is as good to own.
+#[allow(unsafe_code, reason = "the room for it")]
+pub(crate) fn blind(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let null = open_null(OFlags::RDWR)?;
+    // SAFETY: both are open descriptors. Whoever owns `fd` goes on owning an open one, and has no promise of what it is.
+    match unsafe { libc::dup3(null.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Sets a variable of the environment, in a copy of this process that has one thread.
+#[allow(unsafe_code, reason = "the room for it")]
+pub(crate) fn set_env(name: &std::ffi::OsStr, value: &std::ffi::OsStr) {
+    // SAFETY: nobody else reads the environment, for there is no other thread, which is the caller's promise.
+    unsafe { std::env::set_var(name, value) };
+}
+
 /// How many threads this process has. Needs `/proc`.
 pub(crate) fn thread_count() -> io::Result<usize> {
     Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+/// Takes charge of what `fork` has just made, as the leader of a group of its own. On failure there is none.
+pub(crate) fn adopt_forked(number: u32) -> io::Result<Child> {
+    let pid = pid(number)?;
+    let opened = Child::open(pid);
+    match &opened {
+        Ok(child) => child.set_group(),
+        Err(_) => {
+            // Nobody has reaped it, so the number is its own.
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            let _ = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED));
+        }
+    }
+    opened
 }
 
 static FORKED: AtomicBool = AtomicBool::new(false);

@@ -146,6 +146,9 @@ pub(crate) trait AnyTask: Send + Sync {
     /// The call that was begun is over.
     fn reply(&self, _: Reply, _: Option<Box<Captured>>, _: &dyn Host) {}
 
+    /// What the attempt that is under way has written, where its end is not a reply.
+    fn keep_captured(&self, _: Box<Captured>) {}
+
     /// How often it was begun.
     fn attempts(&self) -> u32 {
         u32::MAX

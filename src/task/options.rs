@@ -84,7 +84,19 @@ impl TaskOptions {
         self
     }
 
-    /// Collects what the task prints into its [`TaskReport`](crate::TaskReport).
+    /// Collects what the task prints into its [`TaskReport`](crate::TaskReport), and what it logs. The default is not to: then
+    /// it goes where the worker's output goes, which is where this program's goes.
+    ///
+    /// What it prints is all that comes to the standard output and error while it runs, also from code in C and from programs
+    /// that it starts. What it has printed until then is also in the report of a task that is stopped, runs out of time, or is
+    /// lost with its worker. Of a task that was tried again, the report has the last attempt. What a thread of an earlier task
+    /// prints that goes on after it is taken for the present one's; a program that goes on prints to nobody.
+    ///
+    /// What it logs are its events of `tracing` and its records of `log`, on all threads and of all levels, as long as nobody in
+    /// the worker listens to them: a subscriber or a logger that the [`initializer`](crate::ExecutorBuilder::initializer) sets
+    /// keeps them. (One that a captured task sets itself comes too late, and is refused.) Each is a line of
+    /// [`logs`](crate::TaskReport::logs), and is told once more in this program, with its level and target, while the task goes
+    /// on: to whoever listens to `tracing` or to `log` here.
     ///
     /// # Backends
     /// Where tasks share this process, their output cannot be told apart: it passes through, and the report's fields stay

@@ -83,6 +83,8 @@ struct Work {
     /// Why it is to be stopped where it runs.
     stop: Option<TaskError>,
     trim: bool,
+    /// What the attempt that is under way has written, as far as it is known.
+    captured: Option<Box<Captured>>,
 }
 
 impl<R> RemoteCell<R> {
@@ -94,7 +96,15 @@ impl<R> RemoteCell<R> {
         is_counted: bool,
     ) -> Self {
         let (tasks, has_options) = (call.tasks, options.is_some());
-        let work = Work { call: Arc::new(call), options, waker: None, attempts: 0, stop: None, trim: false };
+        let work = Work {
+            call: Arc::new(call),
+            options,
+            waker: None,
+            attempts: 0,
+            stop: None,
+            trim: false,
+            captured: None,
+        };
         Self::in_stage(
             Stage::Queued { work, since: Stamp::now() },
             open,
@@ -236,7 +246,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
 
     fn resolve(&self, error: TaskError, running: bool, ending: &dyn Ending) -> Option<Resolved> {
         let mut stage = lock(&self.stage);
-        let (was, work, facts) = match mem::replace(&mut *stage, Stage::Gone) {
+        let (was, mut work, facts) = match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Queued { work, since } => {
                 let facts = Facts::never_started(Stamp::now().since(since), work.attempts);
                 (Resolved::Queued, work, facts)
@@ -255,7 +265,8 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
             }
         };
         ending.count(was);
-        *stage = Stage::Done { result: Err(Box::new(error)), facts, captured: None };
+        let captured = work.captured.take();
+        *stage = Stage::Done { result: Err(Box::new(error)), facts, captured };
         drop(stage);
         ending.told(was);
         let waker = { work }.waker.take();
@@ -366,6 +377,12 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         }
     }
 
+    fn keep_captured(&self, captured: Box<Captured>) {
+        if let Stage::Running { work, .. } = &mut *lock(&self.stage) {
+            work.captured = Some(captured);
+        }
+    }
+
     fn attempts(&self) -> u32 {
         lock(&self.stage).work().map_or(u32::MAX, |work| work.attempts)
     }
@@ -375,6 +392,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Running { mut work, .. } if work.stop.is_none() => {
                 work.attempts -= u32::from(undone);
+                work.captured = None;
                 host.left(self, Tally::default(), Stamp::now());
                 *stage = Stage::Queued { work, since: Stamp::now() };
                 true

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::server::Orders;
 use crate::{error::TaskError, sys::image::Identity};
 
 /// Changes whenever anything in `wire` does.
@@ -19,10 +20,18 @@ pub(crate) enum ToWorker {
     Welcome(Box<Welcome>),
     /// There is something in the `stop` word.
     Stop,
-    /// Beside it travel the files to which the standard output and error of a call go.
+    /// Beside it travel the files to which the standard output, the standard error and the records of a call go.
     Capture { ticket: u64 },
+    /// The pool has ended, as a task asked, with these counts of tasks that completed, failed and were cancelled.
+    Gone {
+        completed: u64,
+        failed: u64,
+        cancelled: u64,
+    },
     /// What became of a task that was submitted from within a task.
     Ended { id: u64, result: Result<Vec<u8>, TaskError> },
+    /// Instead of a welcome: the process is to be no worker but to fork them.
+    BeServer(Box<Orders>),
 }
 
 /// What a worker says to its pool.
@@ -39,19 +48,23 @@ pub(crate) enum ToPool {
     },
     /// A task submits a task to its own pool.
     Submit(Box<Submission>),
-    /// The policy's bits are applied to such a task.
+    /// It gives such a task up.
     Cancel {
         id: u64,
+    },
+    /// A task asks for another size of its own pool.
+    Resize {
+        max_workers: u64,
+    },
+    /// A task shuts its own pool down, by the policy of these bits.
+    ShutDown {
         policy: u8,
     },
     /// The task here waits, and its place may be given to another.
     Leave,
     Rejoin,
-    /// The `n`th record of a call's log.
-    Log {
-        ticket: u64,
-        record: Record,
-    },
+    /// There are new records in the file for them.
+    Logged,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,7 +105,7 @@ pub(crate) struct Submission {
     pub(crate) is_counted: bool,
 }
 
-/// A record that a task logged.
+/// A record that a task logged; in its file as it would be in a socket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// 1 for an error to 5 for a trace.

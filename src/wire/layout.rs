@@ -11,7 +11,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::ring::Place;
-use crate::sys::shm::Mapping;
+use crate::sys::{crash::LONGEST, shm::Mapping};
 
 /// Arguments and results of this size and more go through an arena and not through a ring.
 pub(crate) const LARGE: usize = 64 << 10;
@@ -22,11 +22,14 @@ const RING: usize = 256 << 10;
 const HEAD: usize = 4096;
 
 /// The size of all of it.
-pub(crate) const SIZE: usize = DONE + DONE_SIZE;
+pub(crate) const SIZE: usize = REPORT + LONGEST;
 
 /// Where the reply to a chunk is kept as far as it has come, in case its worker is lost.
 pub(crate) const DONE: usize = HEAD + 2 * RING;
 pub(crate) const DONE_SIZE: usize = 64 << 10;
+
+/// Where a worker that dies of a fault says so.
+pub(crate) const REPORT: usize = DONE + DONE_SIZE;
 
 /// How many calls may be on their way to a worker.
 pub(crate) const MOST_SENT: usize = 256;
@@ -79,6 +82,11 @@ pub(crate) fn done_ticket(memory: &Mapping) -> &AtomicU64 {
     memory.word64(912)
 }
 
+/// 1 when the pool knows that there are new records of the task, and has not looked yet.
+pub(crate) fn logged(memory: &Mapping) -> &AtomicU32 {
+    memory.word32(928)
+}
+
 /// Who has a call that is on its way. The word changes from `sent` once: to `taken` by the worker, or to `withdrawn` by the
 /// pool. It carries the ticket, so that a word that is used again is not taken for an old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +137,9 @@ impl Claim {
         self.word(memory).load(Ordering::Acquire) == self.with(Self::SENT)
     }
 }
+
+/// In the third word of a call: what it writes is captured, in files that were sent before.
+pub(crate) const CAPTURED: u64 = 1 << 63;
 
 /// What a frame is. The words of a call are the function's entry and, for a large one, the length of its argument; those of a
 /// reply are the counts of the tasks and, for a large one, the length of the result.

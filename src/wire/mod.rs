@@ -7,3 +7,4 @@ pub(crate) mod arena;
 pub(crate) mod control;
 pub(crate) mod layout;
 pub(crate) mod ring;
+pub(crate) mod server;

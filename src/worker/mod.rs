@@ -134,7 +134,7 @@ pub fn report_progress(done: u64, total: u64) {
 pub fn depth() -> usize {
     match seat::current().and_then(|seat| seat.pool()) {
         Some(pool) => pool.depth(),
-        None => here().map_or(0, |here| here.place.depth as usize),
+        None => process::depth(),
     }
 }
 

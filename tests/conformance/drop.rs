@@ -18,10 +18,12 @@ topic! { drop:
     ]
     Unattended [
         never_blocks,
-        inside_a_task_of_the_same_pool,
-        inside_an_async_task_of_the_same_pool,
         executor_of_a_task_applies_nothing,
         a_stream_does_not_keep_tasks_of_others_pending,
+    ]
+    Local Unattended [
+        inside_a_task_of_the_same_pool,
+        inside_an_async_task_of_the_same_pool,
     ]
 }
 

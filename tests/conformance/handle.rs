@@ -33,6 +33,8 @@ topic! { handle:
         dropped_report_detaches,
         last_waker_is_woken,
         polled_here_awaited_elsewhere,
+    ]
+    Local Unattended [
         dropping_a_handle_drops_its_result_once,
     ]
 }

@@ -10,6 +10,9 @@
     reason = "a test binary has no outside, and a panic is how it fails"
 )]
 
+#[cfg(all(feature = "processes", target_os = "linux"))]
+polypool::worker_main!();
+
 #[macro_use]
 mod rig;
 mod gate;
@@ -22,12 +25,14 @@ mod drop;
 mod events;
 mod handle;
 mod limits;
+mod lost;
 mod map;
 mod misuse;
 mod nested;
 #[cfg(feature = "tokio")]
 mod on_tokio;
 mod panics;
+mod payload;
 mod policy;
 mod priority;
 mod reentry;
@@ -54,10 +59,12 @@ macro_rules! suite {
         crate::events::cases!();
         crate::handle::cases!();
         crate::limits::cases!();
+        crate::lost::cases!();
         crate::map::cases!();
         crate::misuse::cases!();
         crate::nested::cases!();
         crate::panics::cases!();
+        crate::payload::cases!();
         crate::policy::cases!();
         crate::priority::cases!();
         crate::reentry::cases!();
@@ -75,3 +82,5 @@ conformance!(serial, polypool::Serial::new());
 conformance!(threads, polypool::Threads::new());
 conformance!(tasks, polypool::Tasks::new());
 conformance!(rayon, rayon_backend::Rayon::with_threads(8).unwrap());
+#[cfg(all(feature = "processes", target_os = "linux"))]
+conformance!(processes, polypool::Processes::new());

@@ -68,7 +68,7 @@ topic! { map:
     ]
 }
 
-async fn collect<R>(results: Map<R>) -> Vec<R> {
+async fn collect<R: Send + 'static>(results: Map<R>) -> Vec<R> {
     results.try_collect().await.expect("no item fails")
 }
 
@@ -131,7 +131,7 @@ pub async fn nothing_happens_before_the_first_poll(rig: Rig) {
 const WINDOW: usize = 5;
 
 /// Checks that what was pulled is at no time more than the window ahead of what was consumed.
-async fn stays_within_the_window<R>(results: Map<R>, pulled: Arc<AtomicUsize>) {
+async fn stays_within_the_window<R: Send + 'static>(results: Map<R>, pulled: Arc<AtomicUsize>) {
     let mut results = results;
     for consumed in 1..=200 {
         assert!(results.next().await.unwrap().is_ok());

@@ -163,7 +163,12 @@ fn backend_that_this_version_is_without() {
 
 #[test]
 fn other_names_of_the_backends() {
-    for (alias, name) in [("sync", "serial"), ("thread", "threads"), ("async", "tasks")] {
+    let mut names = vec![("sync", "serial"), ("thread", "threads"), ("async", "tasks")];
+    if cfg!(all(feature = "processes", target_os = "linux")) {
+        let aliases = ["loky", "multiprocess", "multiprocessing", "concurrent.futures", "joblib"];
+        names.extend(aliases.map(|alias| (alias, "processes")));
+    }
+    for (alias, name) in names {
         assert_eq!(Executor::builder().backend(alias).build().unwrap().backend_name(), name);
         assert_eq!(Executor::builder().backend(name.to_owned()).build().unwrap().backend_name(), name);
     }
@@ -174,6 +179,11 @@ fn short_forms() {
     assert_eq!(Executor::serial().backend_name(), "serial");
     assert_eq!(Executor::threads(3).unwrap().max_workers(), 3);
     assert_eq!(Executor::tasks(3).unwrap().max_workers(), 3);
+    #[cfg(all(feature = "processes", target_os = "linux"))]
+    {
+        assert_eq!(Executor::processes(3).unwrap().max_workers(), 3);
+        assert_is!(Executor::processes(0), Err(BuildError::OutOfRange(_)));
+    }
     assert_is!(Executor::threads(0), Err(BuildError::OutOfRange(_)));
     assert_is!(Executor::tasks(0), Err(BuildError::OutOfRange(_)));
 }

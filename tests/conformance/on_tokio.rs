@@ -34,9 +34,14 @@ fn runtime_is_in_context((): ()) -> bool {
 pub async fn futures_find_the_runtime(rig: Rig) {
     let pool = rig.pool(1);
     assert!(pool.submit_async(async |()| runtime_is_in_context(()), ()).await.unwrap());
-    assert!(pool.spawn(tokio::time::sleep(SHORT)).await.is_ok());
-    let inner = pool.spawn(async { tokio::spawn(double_async(21)).await.unwrap() });
+    assert!(pool.submit_async(tokio::time::sleep, SHORT).await.is_ok());
+    let inner = pool.submit_async(async |n: u64| tokio::spawn(double_async(n)).await.unwrap(), 21);
     assert_eq!(inner.await.unwrap(), 42);
+    if rig.is_local() {
+        assert!(pool.spawn(tokio::time::sleep(SHORT)).await.is_ok());
+        let inner = pool.spawn(async { tokio::spawn(double_async(21)).await.unwrap() });
+        assert_eq!(inner.await.unwrap(), 42);
+    }
 }
 
 pub async fn blocking_code_finds_the_runtime(rig: Rig) {
@@ -49,7 +54,7 @@ pub async fn named_runtime(rig: Rig) {
     let runtime = Runtime::tokio(Handle::current());
     let pool = Executor::builder().backend(rig.backend()).runtime(runtime).max_workers(1).build().unwrap();
     let first = pool.clone();
-    let task = on_thread(move || first.spawn(async { runtime_is_in_context(()) })).await;
+    let task = on_thread(move || first.submit_async(async |()| runtime_is_in_context(()), ())).await;
     assert!(task.await.unwrap());
     assert_eq!(pool.map(double, 0..10).count().await, 10);
 }

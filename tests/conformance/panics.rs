@@ -20,8 +20,6 @@ topic! { panics:
         backtrace_is_there,
         in_an_async_function_before_its_first_await,
         in_an_async_function_after_an_await,
-        in_a_spawned_future,
-        in_a_closure,
         display_names_message_and_place,
         pool_goes_on,
         many_keep_their_own_messages,
@@ -31,8 +29,14 @@ topic! { panics:
     ]
     Unattended [
         in_the_drop_of_a_result_that_nobody_takes,
-        in_the_drop_of_a_future_that_is_aborted,
         in_the_drop_of_a_stream_result_that_nobody_takes,
+    ]
+    Local [
+        in_a_spawned_future,
+        in_a_closure,
+    ]
+    Local Unattended [
+        in_the_drop_of_a_future_that_is_aborted,
     ]
 }
 

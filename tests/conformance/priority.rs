@@ -14,10 +14,12 @@ topic! { priority:
         order_within_a_priority_is_kept,
         extremes,
         async_tasks_and_functions_alike,
-        default_is_zero_for_spawned_ones_too,
         late_but_urgent_goes_before_what_waits,
         abort_leaves_the_order_of_the_rest,
         streams_queue_up_with_tasks,
+    ]
+    Local Unattended [
+        default_is_zero_for_spawned_ones_too,
     ]
 }
 

@@ -15,25 +15,29 @@ use crate::work::{double, hold_async, mark};
 
 topic! { reentry:
     Every [
-        drop_of_a_capture_uses_the_pool_on_abort,
-        drop_of_a_capture_uses_the_pool_on_shutdown,
-        drop_of_a_capture_uses_the_pool_at_the_end,
         input_uses_the_pool,
         initializer_uses_its_pool,
         task_resizes_its_pool,
         pool_in_a_thread_local,
-        events_read_inside_a_task,
-        last_clone_inside_a_result,
     ]
     Unattended [
         waker_uses_the_pool,
         waker_that_panics,
         waker_that_drops_the_last_clone,
+    ]
+    Local [
+        drop_of_a_capture_uses_the_pool_on_abort,
+        drop_of_a_capture_uses_the_pool_on_shutdown,
+        drop_of_a_capture_uses_the_pool_at_the_end,
+        events_read_inside_a_task,
+        last_clone_inside_a_result,
+    ]
+    Local Unattended [
         drop_of_a_result_uses_the_pool,
         future_that_aborts_itself,
         task_aborts_those_behind_it,
     ]
-    Blocking [
+    Local Blocking [
         code_that_aborts_itself,
     ]
 }

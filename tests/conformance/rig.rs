@@ -42,6 +42,12 @@ pub enum Class {
     /// Code that blocks runs on threads of the host runtime.
     #[cfg(feature = "tokio")]
     Borrowing,
+    /// Tasks stay in this process: values move to them and back, whatever they are, and each is dropped once.
+    Local,
+    /// Tasks leave this process: values are copied through their encoding.
+    Away,
+    /// A worker may die, and its pool goes on.
+    Mortal,
 }
 
 /// The backend and the runtime under test, and the gates of one case.
@@ -82,8 +88,21 @@ impl Rig {
                 "code that blocks keeps the runtime, or the caller, from going on",
             ),
             #[cfg(feature = "tokio")]
-            Class::Borrowing => excused(!self.borrows_threads(), "it brings threads of its own"),
+            Class::Borrowing => {
+                excused(!self.borrows_threads(), "it brings threads, or processes, of its own")
+            }
+            Class::Local => excused(!self.is_local(), "what cannot be encoded does not reach its workers"),
+            Class::Away => excused(self.is_local(), "its tasks stay in this process"),
+            Class::Mortal => excused(
+                self.is_local() || !self.capabilities.survives_worker_loss,
+                "the death of a worker is that of the program, or of the pool",
+            ),
         }
+    }
+
+    /// Tasks stay in this process.
+    pub fn is_local(&self) -> bool {
+        self.capabilities.in_process
     }
 
     /// A task runs only within the poll of its own handle or stream, in the caller.
@@ -104,7 +123,7 @@ impl Rig {
     /// Code runs on threads of the host runtime, not on those of a backend that brings its own.
     #[cfg(feature = "tokio")]
     fn borrows_threads(&self) -> bool {
-        self.name != "rayon"
+        self.is_local() && self.name != "rayon"
     }
 
     /// The backend under test, for a builder that the case makes itself.
@@ -303,8 +322,13 @@ pub async fn on_thread<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'stat
 }
 
 /// Runs one case, which is how every `#[test]` of the suite begins and ends.
-pub fn run<F: Future<Output = ()>>(name: &'static str, rig: Rig, class: Class, case: impl FnOnce(Rig) -> F) {
-    if let Some(why) = rig.excuse(class) {
+pub fn run<F: Future<Output = ()>>(
+    name: &'static str,
+    rig: Rig,
+    classes: &[Class],
+    case: impl FnOnce(Rig) -> F,
+) {
+    if let Some(why) = classes.iter().find_map(|&class| rig.excuse(class)) {
         println!("{name} does not apply: {why}");
         return;
     }
@@ -335,11 +359,11 @@ impl Watchdog {
     }
 }
 
-/// Lists the cases of a topic, by what they ask of a backend: `topic! { submit: Every [a, b] Unattended [c] }`.
+/// Lists the cases of a topic, by what they ask of a backend: `topic! { submit: Every [a, b] Local Unattended [c] }`.
 macro_rules! topic {
-    ($topic:ident: $($class:ident [$($case:ident),* $(,)?])*) => {
+    ($topic:ident: $($($class:ident)+ [$($case:ident),* $(,)?])*) => {
         macro_rules! cases {
-            () => { instantiate! { $topic $($class [$($case)*])* } };
+            () => { instantiate! { $topic $(($($class)+) [$($case)*])* } };
         }
         pub(crate) use cases;
     };
@@ -347,18 +371,23 @@ macro_rules! topic {
 
 /// Makes a `#[test]` of every case of a topic, for the backend and the host of the modules around it.
 macro_rules! instantiate {
-    ($topic:ident $($class:ident [$($case:ident)*])*) => {
+    ($topic:ident $($classes:tt [$($case:ident)*])*) => {
         mod $topic {
             $($(
                 #[test]
                 fn $case() {
                     let rig = $crate::rig::Rig::new(super::super::backend, super::HOST);
                     let name = concat!(module_path!(), "::", stringify!($case));
-                    $crate::rig::run(name, rig, $crate::rig::Class::$class, $crate::$topic::$case);
+                    $crate::rig::run(name, rig, classes!($classes), $crate::$topic::$case);
                 }
             )*)*
         }
     };
+}
+
+/// The classes of a case, from their names.
+macro_rules! classes {
+    (($($class:ident)+)) => { &[$($crate::rig::Class::$class),+] };
 }
 
 /// Makes the whole suite for a backend, `backend::host::topic::case`, under every host or under those that are named.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use futures::future::join;
+use polypool::TaskError;
 
 use crate::gate::NoteOnDrop;
 use crate::rig::Rig;
 use crate::work::{double, mark, yield_now};
 
 topic! { spawn:
-    Every [
+    Local [
         future_that_captures,
         closure_that_captures,
         what_cannot_be_encoded_goes_in_and_comes_out,
@@ -19,9 +20,12 @@ topic! { spawn:
         what_was_captured_is_dropped_when_aborted_before_the_start,
         many_futures_interleave_with_functions,
     ]
-    Unattended [
+    Local Unattended [
         futures_wait_at_once_on_all_workers,
         result_of_a_detached_task_is_dropped_once,
+    ]
+    Away [
+        refused_where_tasks_leave_this_process,
     ]
 }
 
@@ -120,4 +124,24 @@ pub async fn result_of_a_detached_task_is_dropped_once(rig: Rig) {
     pool.submit(mark, (drops, 3)).await.unwrap();
     pool.shutdown(false).await;
     assert_eq!(drops.sorted_notes(), [1, 2, 3]);
+}
+
+pub async fn refused_where_tasks_leave_this_process(rig: Rig) {
+    let (pool, drops) = (rig.pool(1), rig.gate());
+    let (in_future, in_closure) = (NoteOnDrop(drops, 1), NoteOnDrop(drops, 2));
+    let refused = [
+        ("spawn", pool.spawn(async move { drop(in_future) })),
+        ("spawn_blocking", pool.spawn_blocking(move || drop(in_closure))),
+    ];
+    for (verb, task) in refused {
+        match task.await {
+            Err(TaskError::Unsupported { backend, operation, remedy }) => {
+                assert_eq!(backend, pool.backend_name());
+                assert!(operation.contains(verb) && remedy.contains("submit"), "{operation}; {remedy}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(drops.sorted_notes(), [1, 2], "what was refused is not kept");
+    assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join;
 use polypool::{TaskError, TaskOptions, TaskState};
 
-use crate::gate::NoteOnDrop;
+use crate::gate::{Gate, NoteOnDrop};
 use crate::rig::{AGES, Rig, SHORT};
 use crate::work::{double, double_async, hold_async, run_until_asked_to_stop};
 
@@ -17,7 +17,6 @@ topic! { timeout:
     Unattended [
         task_runs_out_of_time,
         async_task_runs_out_of_time,
-        spawned_future_runs_out_of_time,
         pool_goes_on,
         runs_from_the_start_not_from_the_submission,
         limit_of_the_pool,
@@ -27,6 +26,9 @@ topic! { timeout:
         each_of_many,
         shorter_limit_after_a_longer_one,
         result_after_the_limit_goes_nowhere,
+    ]
+    Local Unattended [
+        spawned_future_runs_out_of_time,
     ]
     ByAsking [
         running_code_sees_the_token,
@@ -174,16 +176,16 @@ pub async fn running_code_sees_the_token(rig: Rig) {
 
 pub async fn waiting_future_is_dropped(rig: Rig) {
     let (pool, gate) = (rig.pool(1), rig.gate());
-    let guard = NoteOnDrop(gate, 1);
-    let pool_task = pool.submit_async_with(
+    let task = pool.submit_async_with(
         within(SHORT),
-        async |guard: NoteOnDrop| {
-            guard.0.pass().await;
-            guard.0.note(2);
+        async |gate: Gate| {
+            let _guard = NoteOnDrop(gate, 1);
+            gate.pass().await;
+            gate.note(2);
         },
-        guard,
+        gate,
     );
-    assert_is!(pool_task.await, Err(TaskError::TimedOut { .. }));
+    assert_is!(task.await, Err(TaskError::TimedOut { .. }));
     gate.wait_notes(1).await;
     gate.open();
     pool.shutdown(false).await;

@@ -15,7 +15,6 @@ topic! { workers:
         outside_a_task,
         inside_a_task,
         inside_an_async_task,
-        inside_a_spawned_task,
         executor_of_a_task_is_its_pool,
         names_of_the_backend,
         run_on_all_reaches_each_once,
@@ -49,6 +48,12 @@ topic! { workers:
     ]
     Blocking [
         leaving_the_pool_lets_another_in,
+    ]
+    Local [
+        inside_a_spawned_task,
+    ]
+    Away [
+        each_worker_has_a_process,
     ]
 }
 
@@ -104,8 +109,7 @@ pub async fn executor_of_a_task_is_its_pool(rig: Rig) {
 pub async fn names_of_the_backend(rig: Rig) {
     let pool = rig.pool(1);
     assert!(!pool.backend_name().is_empty());
-    let capabilities = pool.capabilities();
-    assert!(capabilities.in_process && !capabilities.distributed);
+    assert!(!pool.capabilities().distributed);
 }
 
 fn own_index(_: ()) -> Option<usize> {
@@ -182,7 +186,9 @@ async fn is_told(pool: Executor, reason: &str) {
         told(result.unwrap_err());
     }
     told(pool.submit(double, 1).await.unwrap_err());
-    told(pool.spawn(async {}).await.unwrap_err());
+    if pool.capabilities().in_process {
+        told(pool.spawn(async {}).await.unwrap_err());
+    }
     told(pool.warm_up().await.unwrap_err());
     assert!(pool.run_on_all(double, 1).await.into_iter().all(|result| result.is_err()));
     pool.shutdown(false).await;
@@ -374,7 +380,23 @@ pub async fn workers_of_a_busy_pool(rig: Rig) {
     let busy = rig.occupy(&pool).await;
     let workers = pool.workers();
     assert_eq!(workers.iter().map(|worker| worker.id).collect::<BTreeSet<_>>().len(), 3);
-    assert!(workers.iter().all(|worker| worker.pid.is_none_or(|pid| pid == std::process::id())));
+    let here = |pid: u32| pid == std::process::id();
+    assert!(
+        workers.iter().all(|worker| worker.pid.map_or(rig.is_local(), |pid| here(pid) == rig.is_local()))
+    );
+    busy.release().await;
+}
+
+pub async fn each_worker_has_a_process(rig: Rig) {
+    let pool = rig.pool(3);
+    let pids: Vec<u32> =
+        pool.run_on_all(|()| std::process::id(), ()).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(pids.iter().collect::<BTreeSet<_>>().len(), 3);
+    assert!(!pids.contains(&std::process::id()));
+    let busy = rig.occupy(&pool).await;
+    let mut workers = pool.workers();
+    workers.sort_by_key(|worker| worker.index);
+    assert!(workers.iter().map(|worker| worker.pid).eq(pids.into_iter().map(Some)));
     busy.release().await;
 }
 

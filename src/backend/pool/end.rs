@@ -9,6 +9,7 @@ use std::{
 use super::Pool;
 use crate::{
     backend::{
+        Stats,
         events::EventKind,
         queue::Entry,
         seat::{self, Seat},
@@ -61,6 +62,9 @@ impl Pool {
     }
 
     pub(in crate::backend) fn cancel(&self, task: &Entry, policy: CancellationPolicy) {
+        if self.is_elsewhere() {
+            return;
+        }
         if policy.contains(CancellationPolicy::PENDING)
             && self.resolve(task, TaskError::Cancelled, false).is_some()
         {
@@ -96,12 +100,18 @@ impl Pool {
 
     /// Lets nothing more in and applies a policy to what is there. May be repeated with a stricter one.
     pub(crate) fn shut_down(self: &Arc<Self>, policy: CancellationPolicy) {
+        if self.is_elsewhere() {
+            return;
+        }
         self.queue.close(TaskError::Shutdown);
         self.close(policy);
     }
 
     /// Nobody outside holds the pool any more. Tasks that go on may still submit others.
     pub(crate) fn abandon(self: &Arc<Self>, policy: CancellationPolicy) {
+        if self.is_elsewhere() {
+            return;
+        }
         if policy.contains(CancellationPolicy::PENDING) {
             self.queue.close(TaskError::Shutdown);
         }
@@ -125,7 +135,7 @@ impl Pool {
             self.room.open();
         }
         if let Some(workers) = self.started() {
-            workers.closing();
+            workers.closing(policy);
         }
         for sleeper in self.lanes.all_sleepers() {
             sleeper.wake();
@@ -169,6 +179,9 @@ impl Pool {
     }
 
     fn is_gone(&self) -> bool {
+        if self.is_elsewhere() {
+            return true;
+        }
         if !self.is_closing() || self.runs_in_polls() {
             // Who polls runs tasks, and nobody else does.
             return self.is_closing();
@@ -192,10 +205,12 @@ impl Pool {
     }
 
     /// Waits until the backend has put away what it had.
-    pub(crate) async fn put_away(&self) {
-        if let Some(workers) = self.started() {
-            workers.gone().await;
-        }
+    pub(crate) async fn put_away(&self) -> Stats {
+        let elsewhere = match self.started().filter(|_| !self.is_elsewhere()) {
+            Some(workers) => workers.gone().await,
+            None => None,
+        };
+        elsewhere.unwrap_or_else(|| self.stats())
     }
 
     pub(crate) async fn warm_up_backend(self: &Arc<Self>) -> Result<(), TaskError> {

@@ -29,7 +29,7 @@ use crate::{
     function,
     policy::CancellationPolicy,
     runtime::Port,
-    sys::lock::lock,
+    sys::{copy::copy, lock::lock},
     task::{AnyTask, Host, Kind, Tally, TaskId, TaskOptions, TaskState, clock::Stamp},
 };
 
@@ -51,6 +51,8 @@ pub(crate) struct Pool {
     port: Port,
     /// How deep this pool is nested in others; 1 for one that no task built.
     depth: usize,
+    /// The process that it is of. In a copy that a fork made, its workers are not there, and its locks may be held for ever.
+    copy: u32,
 
     workers: OnceLock<Result<Box<dyn Workers>, TaskError>>,
     queue: Queue,
@@ -107,6 +109,7 @@ impl Pool {
             initializer,
             port,
             depth,
+            copy: copy(),
         })
     }
 
@@ -172,8 +175,14 @@ impl Pool {
         if self.room.try_take() { Ok(()) } else { Err(TaskError::QueueFull) }
     }
 
+    /// Is it neither shut down nor broken?
+    pub(crate) fn takes_tasks(&self) -> bool {
+        self.queue.check_open().is_ok() && !matches!(self.workers.get(), Some(Err(_)))
+    }
+
     /// Takes a task that has a place in the queue.
     pub(crate) fn push(self: &Arc<Self>, task: Entry, priority: i32) -> Result<(), TaskError> {
+        self.check_here()?;
         if let Err(reason) = self.check_kind(&task) {
             self.room.leave();
             return Err(reason);
@@ -244,7 +253,24 @@ impl Pool {
         self.lanes.max() == 0
     }
 
+    /// Whether this is a copy of the process that the pool is of.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.copy != copy()
+    }
+
+    /// Refuses what is asked in a copy of the pool's process. Before anything is locked.
+    fn check_here(&self) -> Result<(), TaskError> {
+        if self.is_elsewhere() {
+            let name = &self.settings.name;
+            return Err(TaskError::Broken(format!(
+                "the pool `{name}` came into this worker by a fork, and its workers did not; build one here"
+            )));
+        }
+        Ok(())
+    }
+
     fn start(self: &Arc<Self>) -> Result<&dyn Workers, TaskError> {
+        self.check_here()?;
         let started = self.workers.get_or_init(|| {
             self.port.settle();
             self.backend.start(PoolContext::new(self))
@@ -260,7 +286,7 @@ impl Pool {
     }
 
     pub(crate) fn resize(self: &Arc<Self>, n: usize) {
-        if self.runs_in_polls() {
+        if self.runs_in_polls() || self.is_elsewhere() {
             return;
         }
         self.lanes.set_max(n);

@@ -19,8 +19,8 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(fd: OwnedFd) -> Self {
-        Self { fd: Arc::new(fd), inbox: Mutex::default(), outbox: Mutex::default() }
+    pub(super) fn new(fd: Arc<OwnedFd>) -> Self {
+        Self { fd, inbox: Mutex::default(), outbox: Mutex::default() }
     }
 
     pub(super) fn fd(&self) -> Arc<OwnedFd> {
@@ -29,13 +29,14 @@ impl Control {
 
     /// Sends a message. One that cannot be sent is dropped: its receiver is dying.
     pub(super) fn say(&self, message: &ToWorker) {
-        self.say_with(message, &[]);
+        let _ = self.say_with(message, &[]);
     }
 
-    pub(super) fn say_with(&self, message: &ToWorker, fds: &[BorrowedFd<'_>]) {
-        let Ok(bytes) = encode(message) else { return };
+    /// Sends a message, and descriptors with it.
+    pub(super) fn say_with(&self, message: &ToWorker, fds: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+        let bytes = encode(message).map_err(std::io::Error::other)?;
         let _turn = lock(&self.outbox);
-        let _ = send_all(self.fd.as_fd(), &bytes, fds);
+        send_all(self.fd.as_fd(), &bytes, fds)
     }
 
     /// Reads what is there. False when the other end is closed.

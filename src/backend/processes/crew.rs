@@ -15,10 +15,11 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Processes, launch, worker::Worker};
+use super::{Processes, forkserver::Depot, launch, worker::Worker};
 use crate::{
-    backend::{Arrival, PoolContext, Workers, lane::Lane, pool::Pool},
-    error::{Exit, TaskError},
+    backend::{Arrival, PoolContext, Stats, Workers, lane::Lane, pool::Pool},
+    error::{Exit, TaskError, WorkerLost},
+    policy::CancellationPolicy,
     runtime::reactor::{Trigger, Watch, Watcher, watch},
     sys::{lock::lock, process::bell},
     task::{TaskId, catch::wake},
@@ -41,6 +42,8 @@ pub(super) struct Crew {
     /// Those who look for replies all the time.
     watchers: AtomicUsize,
     waiting_for_end: Mutex<Vec<Waker>>,
+    /// Where the fork server is, if there is one. Others may have it, too.
+    depot: Arc<Depot>,
 }
 
 #[derive(Default)]
@@ -55,6 +58,7 @@ struct List {
 impl Crew {
     pub(super) fn new(context: PoolContext, options: Processes) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
+            depot: options.depot.clone().unwrap_or_default(),
             context,
             options,
             bell: Arc::new(bell()?),
@@ -71,6 +75,20 @@ impl Crew {
 
     pub(super) fn options(&self) -> &Processes {
         &self.options
+    }
+
+    pub(super) fn depot(&self) -> &Arc<Depot> {
+        &self.depot
+    }
+
+    /// The fork server has nothing to do any more.
+    fn close_depot(&self) {
+        let is_needed = |pool: Arc<Pool>| {
+            !pool.is_closing() || pool.has_tasks() || pool.lanes().has_own_work()
+        };
+        if self.options.depot.is_none() && !self.pool().is_some_and(is_needed) {
+            self.depot.hang_up();
+        }
     }
 
     pub(super) fn context(&self) -> &PoolContext {
@@ -117,6 +135,13 @@ impl Crew {
     // ---- who comes
 
     fn hire(self: &Arc<Self>, arrival: Arrival) {
+        if let Some(lone) = &self.options.lone {
+            // Who asked for the process waits for it. There is no second one: its task is the first one's or nobody's.
+            if let Some(lane) = lone.is_first().then(|| arrival.claim()).flatten() {
+                self.start(lane, Duration::ZERO);
+            }
+            return;
+        }
         let crew = Arc::clone(self);
         self.context.spawn_blocking(move || {
             if let Some(lane) = arrival.claim() {
@@ -133,15 +158,19 @@ impl Crew {
         }
         let starting = self.starting.fetch_add(1, Ordering::SeqCst) + 1;
         lane.call_next(starting);
-        let started = launch::launch(self, &lane).and_then(|launched| self.watch_bell().map(|()| launched));
-        let outcome = match started {
-            Ok(launched) => {
-                let (child, control, link) = launched;
-                // In the list before anything can happen to it.
+        let outcome = match launch::launch(self, &lane) {
+            Ok((child, control, link)) => {
+                // In the list, with the bell watched, before anything can happen to it.
                 let mut list = lock(&self.workers);
-                let employed = Worker::employ(self, child, control, link, lane);
+                let employed = match self.watch_bell(&mut list) {
+                    Ok(()) => Worker::employ(self, child, control, link, lane),
+                    Err(error) => Err((error, Some(lane))),
+                };
                 if let Ok(worker) = &employed {
                     list.workers.push(Arc::clone(worker));
+                    if let Some(lone) = &self.options.lone {
+                        lone.begin(worker);
+                    }
                 }
                 drop(list);
                 employed.map(|worker| worker.look_after())
@@ -154,8 +183,7 @@ impl Crew {
         }
     }
 
-    fn watch_bell(self: &Arc<Self>) -> io::Result<()> {
-        let mut list = lock(&self.workers);
+    fn watch_bell(self: &Arc<Self>, list: &mut List) -> io::Result<()> {
         if list.watch.is_none() {
             let me: Weak<dyn Watcher> = Arc::downgrade(&(Arc::clone(self) as Arc<dyn Watcher>));
             list.watch = Some(watch(Arc::clone(&self.bell), Trigger::Edge, me, 0)?);
@@ -170,6 +198,9 @@ impl Crew {
 
     /// A process has ended before it could work.
     pub(super) fn stillborn(self: &Arc<Self>, lane: Lane, exit: Exit) {
+        if let Some(lone) = &self.options.lone {
+            return self.give_up(TaskError::WorkerLost(WorkerLost::new(lane.worker(), lone.pid(), exit)));
+        }
         self.failed(lane, &format!("a worker process ended before it was ready, {}", in_words(exit)));
     }
 
@@ -183,6 +214,10 @@ impl Crew {
             list.failures += 1;
             (list.failures, list.workers.iter().all(|worker| !worker.is_ready()))
         };
+        if self.options.lone.is_some() {
+            // Whoever wanted it is told, and sees to it himself.
+            return self.give_up(TaskError::Broken(reason.to_owned()));
+        }
         tracing::warn!(pool = self.context.settings().name, failures, "{reason}");
         if failures >= MOST_FAILURES && alone {
             if let Some(pool) = self.pool() {
@@ -221,6 +256,13 @@ impl Crew {
     }
 
     // ---- who goes
+
+    /// A process has ended.
+    pub(super) fn ended(&self, exit: Exit) {
+        if let Some(lone) = &self.options.lone {
+            lone.end(exit);
+        }
+    }
 
     pub(super) fn buried(&self, worker: &Arc<Worker>) {
         let (watch, gone) = {
@@ -286,16 +328,22 @@ impl Workers for Office {
         workers.iter().for_each(Worker::look_after);
     }
 
-    fn closing(&self) {
+    fn closing(&self, _: CancellationPolicy) {
         // What was sent ahead is judged by the policy, and who is not wanted goes.
         self.recall();
+        self.0.close_depot();
     }
 
-    async fn gone(&self) {
+    async fn gone(&self) -> Option<Stats> {
         std::future::poll_fn(|cx| {
             lock(&self.0.waiting_for_end).push(cx.waker().clone());
             if lock(&self.0.workers).workers.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        if self.0.options.depot.is_none() {
+            self.0.depot.hang_up();
+            std::future::poll_fn(|cx| self.0.depot.poll_gone(cx)).await;
+        }
+        None
     }
 }

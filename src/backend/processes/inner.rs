@@ -11,10 +11,9 @@ use std::{
 
 use super::worker::Worker;
 use crate::{
-    backend::{Released, anchor::Anchor, pool::Pool, seat::Seat},
+    backend::{Released, Stats, anchor::Anchor, pool::Pool, seat::Seat},
     error::TaskError,
     function::Call,
-    policy::CancellationPolicy,
     sys::lock::lock,
     task::{AnyTask, RemoteCell, TaskHandle, TaskOptions},
     wire::control::{Submission, ToWorker},
@@ -50,13 +49,12 @@ impl Inner {
         relay.look();
     }
 
-    pub(super) fn cancel(&self, id: u64, policy: CancellationPolicy) {
+    pub(super) fn cancel(&self, id: u64) {
         let relay = lock(&self.tasks).get(&id).cloned();
-        if let Some(relay) = relay {
-            // It is not taken out of its place: the cancelled task ends, and that wakes who waits.
-            if let Some(handle) = lock(&relay.handle).as_ref() {
-                handle.abort_handle().abort();
-            }
+        let handle = relay.and_then(|relay| lock(&relay.handle).as_ref().map(TaskHandle::abort_handle));
+        // Not under a lock: the end of the task wakes who waits, and that is the relay.
+        if let Some(handle) = handle {
+            handle.abort();
         }
     }
 
@@ -122,6 +120,34 @@ impl Relay {
 }
 
 impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.look();
+    }
+}
+
+/// Tells a process when the pool has ended that a task there shut down.
+pub(super) struct Farewell {
+    worker: Weak<Worker>,
+    pool: Weak<Pool>,
+}
+
+impl Farewell {
+    pub(super) fn say(worker: &Arc<Worker>, pool: &Arc<Pool>) {
+        let farewell = Self { worker: Arc::downgrade(worker), pool: Arc::downgrade(pool) };
+        Arc::new(farewell).look();
+    }
+
+    fn look(self: &Arc<Self>) {
+        let (Some(worker), Some(pool)) = (self.worker.upgrade(), self.pool.upgrade()) else { return };
+        let waker = Waker::from(Arc::clone(self));
+        if pool.poll_gone(&mut Context::from_waker(&waker)).is_ready() {
+            let Stats { completed, failed, cancelled, .. } = pool.stats();
+            worker.say_apart(ToWorker::Gone { completed, failed, cancelled });
+        }
+    }
+}
+
+impl Wake for Farewell {
     fn wake(self: Arc<Self>) {
         self.look();
     }

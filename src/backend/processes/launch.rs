@@ -1,20 +1,24 @@
 //! How a worker process comes into being. Owns the command, its environment, and what it is told first.
 
 use std::{
+    ffi::OsString,
     io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::CommandExt,
     },
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use super::{
     Processes,
     control::send_all,
     crew::Crew,
+    ends,
+    fork::fork_worker,
     link::{Link, borrowed},
-    method::{StartMethod, start_method},
+    method::StartMethod,
 };
 use crate::{
     backend::lane::Lane,
@@ -40,38 +44,66 @@ const THREADS: [&str; 9] = [
 ];
 
 /// Starts a process for this lane and sends it what it needs. It need not have read that yet.
-pub(super) fn launch(crew: &Crew, lane: &Lane) -> io::Result<(Child, OwnedFd, Link)> {
+pub(super) fn launch(crew: &Crew, lane: &Lane) -> io::Result<(Child, Arc<OwnedFd>, Link)> {
     let (link, mut theirs) = Link::new()?;
     let welcome = encode(&ToWorker::Welcome(Box::new(welcome(crew, lane)?))).map_err(io::Error::other)?;
     theirs.push(crew.bell().try_clone()?);
-    theirs
-        .push(rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())?);
-    let (ours, its) = pair()?;
+    theirs.push(owner()?);
+    let (child, ours) = bring(crew, lane)?;
     // It fits into the socket's buffer, or is read by the process; so this comes second.
-    let child = Child::spawn(command(crew.options(), its))?;
     match send_all(ours.as_fd(), &welcome, &borrowed(&theirs)) {
         // A process that is gone already says by its end what there is to say.
         Ok(()) | Err(_) => Ok((child, ours, link)),
     }
 }
 
-fn command(options: &Processes, socket: OwnedFd) -> Command {
+/// Has a process made, and a socket to it.
+fn bring(crew: &Crew, lane: &Lane) -> io::Result<(Child, Arc<OwnedFd>)> {
+    let socket = || {
+        let no_fork = ends::no_fork();
+        let (ours, its) = pair()?;
+        Ok((its, (ends::ours(ours), no_fork)))
+    };
+    match crew.options().start_method_now() {
+        StartMethod::Loky | StartMethod::LokyInitMain | StartMethod::Spawn => {
+            let (its, (ours, _no_fork)) = socket()?;
+            let child = Child::spawn(command(crew.options(), its)).map_err(|error| explain(crew.options(), error))?;
+            Ok((child, ours))
+        }
+        StartMethod::ForkServer => {
+            let (child, (ours, _no_fork)) = crew.depot().fork(crew, lane, socket)?;
+            Ok((child, ours))
+        }
+        StartMethod::Fork => fork_worker(crew.options()),
+    }
+}
+
+/// A descriptor of this process, by which others know when it is gone.
+pub(super) fn owner() -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty())?)
+}
+
+pub(super) fn command(options: &Processes, socket: OwnedFd) -> Command {
     let mut command = Command::new(executable());
     if let Some(name) = std::env::args_os().next() {
         command.arg0(name);
     }
-    let method = options.method.unwrap_or_else(start_method);
-    command.env(MARK, if method == StartMethod::LokyInitMain { IN_MAIN } else { EARLY });
-    if let Some(n) = options.inner_threads {
-        command.envs(THREADS.iter().map(|name| (name, n.to_string())));
-    }
-    // After those, so that what the user names goes first.
-    command.envs(options.env.iter().map(|(key, value)| (key, value)));
+    let in_main = options.start_method_now() == StartMethod::LokyInitMain;
+    command.env(MARK, if in_main { IN_MAIN } else { EARLY });
+    command.envs(variables(options));
     if let Some(path) = &options.current_dir {
         command.current_dir(path);
     }
     command.stdin(Stdio::from(socket)).process_group(0);
     command
+}
+
+/// The variables that workers have beside those of this process.
+pub(super) fn variables(options: &Processes) -> Vec<(OsString, OsString)> {
+    let threads = options.inner_threads.map(|n| OsString::from(n.to_string()));
+    let threads = threads.iter().flat_map(|n| THREADS.map(|name| (name.into(), n.clone())));
+    // After those, so that what the user names goes first.
+    threads.chain(options.env.iter().cloned()).collect()
 }
 
 fn welcome(crew: &Crew, lane: &Lane) -> io::Result<Welcome> {
@@ -98,4 +130,14 @@ fn welcome(crew: &Crew, lane: &Lane) -> io::Result<Welcome> {
         max_payload: crew.options().max_payload,
         spin: settings.spin,
     })
+}
+
+/// The system says that something is not there, and not what.
+pub(super) fn explain(options: &Processes, error: io::Error) -> io::Error {
+    match &options.current_dir {
+        Some(path) if !path.is_dir() => {
+            io::Error::new(error.kind(), format!("`current_dir` is {}, and there is no such folder: {error}", path.display()))
+        }
+        _ => error,
+    }
 }

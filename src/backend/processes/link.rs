@@ -10,11 +10,14 @@ use std::{
 use crate::{
     error::TaskError,
     function::{Call, Counted, Reply},
-    sys::shm::{self, Mapping, SharedFile},
+    sys::{
+        crash::report_in,
+        shm::{self, Mapping, SharedFile},
+    },
     task::Claim,
     wire::{
         arena::Arena,
-        layout::{self, CALLS, LARGE, MOST_SENT, REPLIES, kind},
+        layout::{self, CALLS, CAPTURED, LARGE, MOST_SENT, REPLIES, kind},
         ring::{Frame, Nonsense, Reader, Writer},
     },
 };
@@ -72,8 +75,8 @@ impl Link {
         &self.claims
     }
 
-    /// Sends a call; the worker looks at it when it is notified, or before.
-    pub(super) fn send(&mut self, ticket: u64, call: &Call) -> Result<Sent, Nonsense> {
+    /// Sends a call; the worker looks at it when it is notified, or before. What a call that `is_captured` needs was sent.
+    pub(super) fn send(&mut self, ticket: u64, call: &Call, is_captured: bool) -> Result<Sent, Nonsense> {
         let len = call.arg.len();
         let is_large = len >= LARGE;
         if is_large {
@@ -88,7 +91,8 @@ impl Link {
         }
         let kind = if is_large { kind::LARGE_CALL } else { kind::CALL };
         layout::Claim::of(ticket).send(&self.memory);
-        let frame = Frame { kind, ticket, words: [call.entry, len as u64, call.tasks] };
+        let tasks = call.tasks | if is_captured { CAPTURED } else { 0 };
+        let frame = Frame { kind, ticket, words: [call.entry, len as u64, tasks] };
         if !self.calls.push(frame, if is_large { &[] } else { &call.arg })? {
             return Ok(Sent::Full);
         }
@@ -161,6 +165,16 @@ impl Link {
 
     pub(super) fn has_replies(&self) -> bool {
         !self.replies.is_empty()
+    }
+
+    /// What the worker said when a fault ended it.
+    pub(super) fn last_words(&self) -> Option<String> {
+        report_in(&self.memory, layout::REPORT)
+    }
+
+    /// Will look for new records now.
+    pub(super) fn look_for_records(&self) {
+        layout::logged(&self.memory).store(0, Ordering::SeqCst);
     }
 
     /// Asks for the bell at the next reply. False when there is one already.

@@ -77,7 +77,24 @@ pub enum Transport {
 
 static CHOSEN: Mutex<Option<StartMethod>> = Mutex::new(None);
 
-pub(crate) fn set_start_method(method: StartMethod, force: bool) -> Result<(), BuildError> {
+/// Sets the start method of all pools and processes that are built from now on and do not name one. To be called once, early in
+/// `main`.
+///
+/// # Errors
+/// [`BuildError::Unsupported`] when it was set before, unless `force` says to set it again.
+///
+/// # Examples
+/// ```
+/// use polypool::{StartMethod, process};
+///
+/// process::set_start_method(StartMethod::Spawn, false)?;
+/// assert_eq!(process::start_method(), StartMethod::Spawn);
+/// assert!(process::set_start_method(StartMethod::ForkServer, false).is_err());
+/// process::set_start_method(StartMethod::ForkServer, true)?;
+/// assert_eq!(process::start_method(), StartMethod::ForkServer);
+/// # Ok::<(), polypool::BuildError>(())
+/// ```
+pub fn set_start_method(method: StartMethod, force: bool) -> Result<(), BuildError> {
     let mut chosen = lock(&CHOSEN);
     match *chosen {
         Some(before) if !force => Err(BuildError::Unsupported(format!(
@@ -90,6 +107,11 @@ pub(crate) fn set_start_method(method: StartMethod, force: bool) -> Result<(), B
     }
 }
 
-pub(crate) fn start_method() -> StartMethod {
+/// Gives the start method of all pools and processes that do not name one: what was [set](set_start_method), else
+/// [`StartMethod::Loky`].
+///
+/// # Examples
+/// See [`set_start_method`].
+pub fn start_method() -> StartMethod {
     lock(&CHOSEN).unwrap_or_default()
 }

@@ -1,23 +1,33 @@
 //! Tasks in copies of this program. Owns what may be set and its check; how workers are started, fed and ended is in the files
 //! beside this one.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
+mod captured;
 mod control;
 mod crew;
+mod ends;
+mod fork;
+pub(crate) mod forkserver;
 mod inner;
 mod launch;
 mod link;
+mod lone;
 mod method;
+mod retell;
 mod worker;
 
-pub use method::{StartMethod, Transport};
-pub(crate) use method::{set_start_method, start_method};
+pub(crate) use lone::Lone;
+pub use method::{StartMethod, Transport, set_start_method, start_method};
 
-use self::crew::{Crew, Office};
+use self::{
+    crew::{Crew, Office},
+    forkserver::Depot,
+};
 use super::{Backend, Capabilities, PoolContext, Settings, Workers};
 use crate::{
     error::{BuildError, TaskError},
+    function::{Call, InitOutcome, Portable, TaskFn, assert_captures_nothing, pack, ship_packed},
     inside::process::has_entry,
 };
 
@@ -61,6 +71,12 @@ pub struct Processes {
     pub(super) grace: Duration,
     pub(super) inner_threads: Option<usize>,
     pub(super) prefetch: bool,
+    /// What the fork server does first.
+    pub(super) preload: Option<Result<Arc<Call>, TaskError>>,
+    /// A fork server that others have, too.
+    pub(super) depot: Option<Arc<Depot>>,
+    /// There is but one process, ever.
+    pub(super) lone: Option<Arc<Lone>>,
 }
 
 impl Default for Processes {
@@ -78,6 +94,9 @@ impl Default for Processes {
             grace: GRACE,
             inner_threads: None,
             prefetch: true,
+            preload: None,
+            depot: None,
+            lone: None,
         }
     }
 }
@@ -239,6 +258,53 @@ impl Processes {
         self.prefetch = yes;
         self
     }
+
+    /// Sets what the fork server does before it forks the first worker: loads what all of them need. They share its memory, of
+    /// which the system copies only the pages that somebody writes to. Only for [`StartMethod::ForkServer`].
+    ///
+    /// It runs once for a pool, and again only when the server had to be replaced; what is to be done in each worker is an
+    /// [`initializer`](crate::ExecutorBuilder::initializer). Threads that it starts are the server's, and are in no worker. When
+    /// it fails or panics, so do all tasks, with [`TaskError::InitializerFailed`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::OnceLock;
+    /// use polypool::{Processes, StartMethod};
+    ///
+    /// static WORDS: OnceLock<Vec<String>> = OnceLock::new();
+    ///
+    /// fn load(path: String) -> Result<(), std::io::Error> {
+    ///     let words = std::fs::read_to_string(path)?;
+    ///     WORDS.get_or_init(|| words.lines().map(str::to_owned).collect());
+    ///     Ok(())
+    /// }
+    ///
+    /// let backend = Processes::new()
+    ///     .start_method(StartMethod::ForkServer)
+    ///     .preload(load, "/usr/share/dict/words".to_owned());
+    /// ```
+    pub fn preload<F, A, R>(mut self, f: F, arg: A) -> Self
+    where
+        F: Fn(A) -> R + TaskFn,
+        A: Portable,
+        R: InitOutcome,
+    {
+        const { assert_captures_nothing::<F>() };
+        // It captures `f` alone, and so is as good as `f`.
+        let call = pack(arg).and_then(|arg| ship_packed(move |arg: A| f(arg).outcome(), arg.into()));
+        self.preload = Some(call.map(Arc::new));
+        self
+    }
+
+    /// Makes the backend of a pool that is one process, which performs one task and ends.
+    pub(crate) fn lone(method: Option<StartMethod>, depot: Arc<Depot>, lone: Arc<Lone>) -> Self {
+        Self { method, depot: Some(depot), lone: Some(lone), max_tasks: Some(1), prefetch: false, ..Self::default() }
+    }
+
+    /// How workers are started, if that were now.
+    pub(super) fn start_method_now(&self) -> StartMethod {
+        self.method.unwrap_or_else(start_method)
+    }
 }
 
 impl Backend for Processes {
@@ -276,9 +342,19 @@ impl Backend for Processes {
                 "memory_limit and max_payload must be more than 0, or left out for no limit",
             );
         }
-        let method = self.method.unwrap_or_else(start_method);
-        if !has_entry(method == StartMethod::LokyInitMain) {
+        let method = self.start_method_now();
+        if method != StartMethod::Fork && !has_entry(method == StartMethod::LokyInitMain) {
             return Err(BuildError::WorkerEntryMissing);
+        }
+        match &self.preload {
+            Some(_) if method != StartMethod::ForkServer => {
+                return Err(BuildError::Unsupported(format!(
+                    "a preload needs a process that loads once for all: set `start_method(StartMethod::ForkServer)`; with \
+                     `{method}`, use an initializer"
+                )));
+            }
+            Some(Err(error)) => return Err(BuildError::Unsupported(format!("the preload: {error}"))),
+            _ => {}
         }
         for (key, value) in &self.env {
             let bytes = key.as_encoded_bytes();
@@ -293,7 +369,9 @@ impl Backend for Processes {
     }
 
     fn start(&self, context: PoolContext) -> Result<Box<dyn Workers>, TaskError> {
-        let crew = Crew::new(context, self.clone())
+        // Settled now, for all workers of the pool.
+        let options = Self { method: Some(self.start_method_now()), ..self.clone() };
+        let crew = Crew::new(context, options)
             .map_err(|error| TaskError::Broken(format!("no bell: {error}")))?;
         Ok(Box::new(Office(crew)))
     }

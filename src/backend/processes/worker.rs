@@ -27,9 +27,10 @@ use std::{
 };
 
 use super::{
+    captured::Capture,
     control::Control,
     crew::Crew,
-    inner::Inner,
+    inner::{Farewell, Inner},
     link::{Link, Received, Sent},
 };
 use crate::{
@@ -103,6 +104,8 @@ struct State {
     memory: Memory,
     idle_since: Option<Instant>,
     alarm: Option<(Instant, Alarm)>,
+    /// What the front writes, where that is wanted.
+    capture: Option<Capture>,
 }
 
 struct OnItsWay {
@@ -145,7 +148,7 @@ impl Worker {
     pub(super) fn employ(
         crew: &Arc<Crew>,
         child: Child,
-        control: OwnedFd,
+        control: Arc<OwnedFd>,
         link: Link,
         lane: Lane,
     ) -> Result<Arc<Self>, (std::io::Error, Option<Lane>)> {
@@ -164,6 +167,7 @@ impl Worker {
             memory: Memory::default(),
             idle_since: None,
             alarm: None,
+            capture: None,
         };
         let worker = Arc::new(Self {
             crew: Arc::downgrade(crew),
@@ -273,22 +277,28 @@ impl Worker {
     }
 
     /// Somebody looks at the replies all the time, and needs no bell.
-    pub(super) fn disarm(&self) {
-        if let Ok(state) = self.state.try_lock() {
-            state.link.disarm();
-        }
+    pub(super) fn disarm(self: &Arc<Self>) {
+        self.in_passing(|state| state.link.disarm());
     }
 
     /// Has the pool's bell rung for this one?
     pub(super) fn collect(self: &Arc<Self>) {
-        let has_news = match self.state.try_lock() {
-            Ok(state) => state.link.has_replies(),
-            // Whoever is at it may have looked before.
-            Err(_) => true,
-        };
-        if has_news {
+        // Whoever is at it may have looked before.
+        if self.in_passing(|state| state.link.has_replies()).unwrap_or(true) {
             self.look_after();
         }
+    }
+
+    /// Does something small, if nobody else is at it. Who left word meanwhile is heard.
+    fn in_passing<T>(self: &Arc<Self>, f: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let result = match self.state.try_lock() {
+            Ok(mut state) => f(&mut state),
+            Err(_) => return None,
+        };
+        if self.again.load(Ordering::SeqCst) {
+            self.look_after();
+        }
+        Some(result)
     }
 
     fn step(self: &Arc<Self>, state: &mut State) {
@@ -307,6 +317,10 @@ impl Worker {
         if dead {
             self.bury(state);
             return;
+        }
+        if let Some(capture) = &mut state.capture {
+            state.link.look_for_records();
+            capture.relay(self.seat.index());
         }
         self.stop_front(state);
         if self.recall.swap(false, Ordering::SeqCst) {
@@ -353,9 +367,13 @@ impl Worker {
         };
         let Some(lane) = &state.lane else { return false };
         state.tasks_done += front.tasks();
+        let captured = Capture::take(&mut state.capture, received.ticket, self.seat.index());
         match front.stop_asked() {
-            Some(reason) => lane.stopped_call(&front, reason),
-            None => lane.end_call(&front, received.reply, None),
+            Some(reason) => {
+                captured.into_iter().for_each(|captured| front.keep_captured(captured));
+                lane.stopped_call(&front, reason);
+            }
+            None => lane.end_call(&front, received.reply, captured),
         }
         if let Phase::Stopping { step, .. } = state.phase {
             state.phase = Phase::Working;
@@ -449,11 +467,14 @@ impl Worker {
         if !lane.begin_call(&task) {
             return;
         }
+        let is_captured = task.has_options() && task.options().is_some_and(|options| options.capture_output);
+        state.capture = is_captured.then(|| Capture::begin(state.next_ticket, &self.control));
+        let is_captured = state.capture.as_ref().is_some_and(Capture::is_sent);
         let limit = self.crew().and_then(|crew| crew.max_payload());
         let len = call.arg.len() as u64;
         let refused = match limit {
             Some(limit) if len > limit => Some(TaskError::TooLarge { size: len, limit }),
-            _ => match link.send(state.next_ticket, &call) {
+            _ => match link.send(state.next_ticket, &call, is_captured) {
                 Ok(Sent::Yes) => None,
                 Ok(Sent::Impossible(why)) => Some(TaskError::Encode(why)),
                 Ok(Sent::Full) | Err(_) => {
@@ -507,7 +528,7 @@ impl Worker {
                 lane.put_back(task);
                 return;
             }
-            match link.send(state.next_ticket, &call) {
+            match link.send(state.next_ticket, &call, false) {
                 Ok(Sent::Yes) => {
                     on_their_way += task.tasks();
                     state.sent.push_back(OnItsWay { ticket: state.next_ticket, task });
@@ -548,18 +569,12 @@ impl Worker {
 
     /// Gives half of what waits here to a worker that has nothing to do.
     pub(super) fn share(self: &Arc<Self>) -> bool {
-        let Ok(mut state) = self.state.try_lock() else { return false };
-        if state.phase != Phase::Working || state.sent.len() < 2 {
-            return false;
-        }
-        let keep = state.sent.len() / 2;
-        let shared = Self::recall_behind(&mut state, keep.max(1)) > 0;
-        drop(state);
-        // Somebody may have left word meanwhile.
-        if self.again.load(Ordering::SeqCst) {
-            self.look_after();
-        }
-        shared
+        let share = |state: &mut State| {
+            let is_at_work = state.phase == Phase::Working && state.sent.len() > 1;
+            let keep = (state.sent.len() / 2).max(1);
+            is_at_work && Self::recall_behind(state, keep) > 0
+        };
+        self.in_passing(share).unwrap_or(false)
     }
 
     // ---- idle, worn out, on the way out
@@ -663,13 +678,17 @@ impl Worker {
             Ok(Ended::Signal(signal)) => Exit::Signal(signal),
             Ok(Ended::Unknown) | Err(_) => Exit::Unknown,
         };
+        if let Some(crew) = self.crew() {
+            crew.ended(exit);
+        }
         let phase = mem::replace(&mut state.phase, Phase::Gone);
         state.alarm = None;
         Self::recall_behind(state, 1);
         let lane = state.lane.take();
         if let Some(lane) = &lane {
-            let how = WorkerLost::new(lane.worker(), Some(self.pid()), exit);
-            if phase != Phase::Starting {
+            let how = WorkerLost::new(lane.worker(), Some(self.pid()), exit).with_report(state.link.last_words());
+            // One that never worked is no loss to anybody.
+            if self.is_ready() {
                 lane.tell_lost(&how);
             }
             let state_link = &state.link;
@@ -682,6 +701,8 @@ impl Worker {
                 } else if let Some((reply, tally)) = Self::saved(state_link, lane, &call, &how) {
                     lane.end_call(&call.task, Reply { result: Ok(reply), tally }, None);
                 } else {
+                    let captured = Capture::take(&mut state.capture, call.ticket, self.seat.index());
+                    captured.into_iter().for_each(|captured| call.task.keep_captured(captured));
                     lane.lost_call(call.task, Some(how.clone()));
                 }
             }
@@ -726,8 +747,18 @@ impl Worker {
                     self.inner.submit(self, &pool, *submission);
                 }
             }
-            ToPool::Cancel { id, policy } => {
-                self.inner.cancel(id, CancellationPolicy::from_bits_truncate(policy));
+            ToPool::Cancel { id } => self.inner.cancel(id),
+            ToPool::Resize { max_workers } => {
+                if let (Some(pool), Ok(n)) = (crew.pool(), usize::try_from(max_workers)) {
+                    pool.resize(n.max(1));
+                }
+            }
+            ToPool::ShutDown { policy } => {
+                if let Some(pool) = crew.pool() {
+                    self.seat.await_end();
+                    pool.shut_down(CancellationPolicy::from_bits_truncate(policy));
+                    Farewell::say(self, &pool);
+                }
             }
             ToPool::Leave => {
                 // What was sent ahead would wait as well.
@@ -740,8 +771,7 @@ impl Worker {
                     crew.progressed(task, done, total);
                 }
             }
-            // The rest belongs to what a task does beside its work.
-            _ => {}
+            ToPool::Logged => self.look_after(),
         }
     }
 

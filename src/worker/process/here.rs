@@ -8,9 +8,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{outlet::Outlet, upstream::Sendings};
+use super::{capture::Delivery, outlet::Outlet, upstream::Sendings};
 use crate::{
-    sys::{lock::lock, shm::Mapping},
+    sys::{copy::PerCopy, lock::lock, shm::Mapping},
     task::catch::wake,
     wire::{
         control::{Place, ToPool},
@@ -18,17 +18,31 @@ use crate::{
     },
 };
 
-static HERE: OnceLock<Here> = OnceLock::new();
+/// A worker may be forked off another one.
+static HERE: PerCopy<OnceLock<Here>> = PerCopy::new(OnceLock::new(), OnceLock::new);
 
 /// This process, if it is a worker.
 pub(crate) fn here() -> Option<&'static Here> {
-    HERE.get()
+    HERE.get().get()
+}
+
+/// In a fork server, how deep the pool is that it works for.
+static SERVED: AtomicU64 = AtomicU64::new(0);
+
+pub(super) fn serve(depth: u64) {
+    SERVED.store(depth, Ordering::Relaxed);
+}
+
+/// How deep this process is nested in pools, by what it is and not by what it runs.
+pub(crate) fn depth() -> usize {
+    here().map_or_else(|| SERVED.load(Ordering::Relaxed), |here| here.place.depth) as usize
 }
 
 pub(crate) struct Here {
     pub(crate) place: Place,
     pub(super) outlet: Outlet,
     pub(super) upstream: Sendings,
+    pub(super) delivery: Delivery,
     pub(super) memory: Arc<Mapping>,
     /// The call that is performed, or 0.
     ticket: AtomicU64,
@@ -43,12 +57,13 @@ impl Here {
             place,
             outlet,
             upstream: Sendings::default(),
+            delivery: Delivery::default(),
             memory,
             ticket: AtomicU64::new(0),
             watchers: Mutex::default(),
             is_watched: AtomicBool::new(false),
         };
-        HERE.get_or_init(|| here)
+        HERE.get().get_or_init(|| here)
     }
 
     pub(super) fn begin(&self, ticket: u64) {

@@ -2,13 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+mod capture;
 mod here;
 mod outlet;
+mod records;
 mod serve;
+mod server;
 mod start;
 mod upstream;
 
-pub(crate) use here::here;
+pub(crate) use here::{depth, here};
+pub(crate) use outlet::first;
+pub(crate) use start::go_on;
 pub(crate) use upstream::{Upstream, leave};
 
 use crate::{sys::process::take_env, wire::control::MARK};

@@ -9,9 +9,11 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
+use serde::de::DeserializeOwned;
 
 use super::here::here;
 use crate::{
+    backend::Stats,
     sys::{
         lock::lock,
         process::{own_group_kill, recv_with, send_with},
@@ -44,7 +46,11 @@ impl Outlet {
 }
 
 /// Reads messages until there is one.
-pub(super) fn first(socket: &OwnedFd, inbox: &mut Inbox, fds: &mut Vec<OwnedFd>) -> io::Result<ToWorker> {
+pub(crate) fn first<T: DeserializeOwned>(
+    socket: &OwnedFd,
+    inbox: &mut Inbox,
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<T> {
     let mut buffer = [0; 16 << 10];
     loop {
         if let Some(message) = inbox.next().map_err(io::Error::other)? {
@@ -93,11 +99,15 @@ pub(super) fn listen(socket: Arc<OwnedFd>, owner: OwnedFd, mut inbox: Inbox) -> 
     thread::Builder::new().name("polypool-watch".to_owned()).spawn(listen).map(drop)
 }
 
-fn hear(message: ToWorker, _fds: &mut Vec<OwnedFd>) {
+fn hear(message: ToWorker, fds: &mut Vec<OwnedFd>) {
     let Some(here) = here() else { return };
     match message {
         ToWorker::Stop => here.look_up(),
+        ToWorker::Capture { ticket } => here.delivery.put(ticket, fds),
         ToWorker::Ended { id, result } => here.upstream.ended(id, result),
+        ToWorker::Gone { completed, failed, cancelled } => {
+            here.upstream.gone(Stats { queued: 0, running: 0, completed, failed, cancelled });
+        }
         _ => {}
     }
 }

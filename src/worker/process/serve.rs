@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::here::Here;
+use super::{capture::Capture, here::Here, start::depart};
 use crate::{
     error::TaskError,
     function::{Around, Counted, perform},
@@ -24,7 +24,7 @@ use crate::{
     },
     wire::{
         arena::Arena,
-        layout::{self, CALLS, Claim, LARGE, REPLIES, kind},
+        layout::{self, CALLS, CAPTURED, Claim, LARGE, REPLIES, kind},
         ring::{Frame, Reader, Writer},
     },
 };
@@ -92,7 +92,7 @@ impl Serve {
                     }
                     self.calls.consume(len);
                 }
-                Ok(None) if layout::leave(&self.memory).load(Ordering::SeqCst) == 1 => std::process::exit(0),
+                Ok(None) if layout::leave(&self.memory).load(Ordering::SeqCst) == 1 => depart(),
                 Ok(None) => self.sleep(),
                 Err(_) => exit_now(CONFUSED),
             }
@@ -101,8 +101,10 @@ impl Serve {
 
     fn perform(&mut self, frame: Frame, at: usize, len: usize) {
         let [entry, size, tasks] = frame.words;
+        let (tasks, is_captured) = (tasks & !CAPTURED, tasks & CAPTURED != 0);
         self.out.clear();
         let Self { here, memory, arguments_inline, arguments, home, out, .. } = self;
+        let capture = is_captured.then(|| Capture::begin(here, frame.ticket)).flatten();
         here.begin(frame.ticket);
         let is_chunk = tasks > 1;
         if is_chunk {
@@ -123,6 +125,9 @@ impl Serve {
             exit_now(0);
         }
         here.end();
+        if let Some(capture) = capture {
+            capture.end();
+        }
         let done = match (done, self.max_payload) {
             (Ok(_), Some(limit)) if self.out.len() as u64 > limit => {
                 Err(TaskError::TooLarge { size: self.out.len() as u64, limit })

@@ -3,20 +3,25 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::{
     here::Here,
     outlet::{Outlet, first, listen},
     serve::Serve,
+    server::serve,
 };
 use crate::{
     error::TaskError,
     function::{Around, open, perform},
     runtime::{Home, block_on, is_in_runtime},
     sys::{
-        image::identity,
+        crash::report_faults,
+        image::{Identity, identity},
         process::{at_fork_in_child, exit_now, limit_data, move_high, reset_signals, take_stdin},
         shm::{Mapping, SharedFile},
     },
@@ -30,7 +35,7 @@ use crate::{
 
 /// The exit codes of a worker that could not begin. Its pool says more, when it could be told.
 const NO_POOL: i32 = 120;
-const REFUSED: i32 = 121;
+pub(super) const REFUSED: i32 = 121;
 
 /// The stack that a thread is given to work on: what the main thread usually has.
 const STACK: usize = 8 << 20;
@@ -58,18 +63,44 @@ fn work() -> ! {
     }
 }
 
+/// This process was forked off one that has a life of its own.
+static IS_FORK: AtomicBool = AtomicBool::new(false);
+
+/// Ends a worker that is not needed any more.
+pub(super) fn depart() -> ! {
+    if IS_FORK.load(Ordering::Relaxed) {
+        // What is to be done when the program ends, the original does.
+        exit_now(0);
+    }
+    std::process::exit(0)
+}
+
+/// Goes on as a worker in a copy that a `fork` made of another process, on its only thread.
+pub(crate) fn go_on(socket: OwnedFd) -> ! {
+    IS_FORK.store(true, Ordering::Relaxed);
+    reset_signals();
+    match move_high(socket).and_then(begin) {
+        Ok(serve) => serve.run(),
+        // Not a word: whoever wrote to the standard error when the copy was made may have left it locked.
+        Err(_) => exit_now(NO_POOL),
+    }
+}
+
 fn begin(socket: OwnedFd) -> io::Result<Serve> {
     let socket = Arc::new(socket);
     let mut inbox = Inbox::default();
     let mut fds = Vec::new();
-    let ToWorker::Welcome(welcome) = first(&socket, &mut inbox, &mut fds)? else {
-        return Err(io::Error::other("the first message is no welcome"));
+    let welcome = match first(&socket, &mut inbox, &mut fds)? {
+        ToWorker::Welcome(welcome) => welcome,
+        // It returns in the copies that it makes of this process.
+        ToWorker::BeServer(orders) => return serve(socket, inbox, fds, *orders).and_then(begin),
+        _ => return Err(io::Error::other("the first message is no welcome")),
     };
     let outlet = Outlet::new(Arc::clone(&socket));
-    if let Err(reason) = check(&welcome) {
+    if let Err(reason) = check(welcome.version, &welcome.program) {
         outlet.say(&ToPool::Refused(reason));
         // Until the pool has read that and closed its end.
-        let _ = first(&socket, &mut inbox, &mut Vec::new());
+        let _ = first::<ToWorker>(&socket, &mut inbox, &mut Vec::new());
         exit_now(REFUSED);
     }
     let fds: Vec<OwnedFd> = fds.into_iter().map(move_high).collect::<io::Result<_>>()?;
@@ -85,6 +116,8 @@ fn begin(socket: OwnedFd) -> io::Result<Serve> {
         limit_data(bytes)?;
     }
     at_fork_in_child()?;
+    // Without it, less is known of an end that should not come.
+    let _ = report_faults(Arc::clone(&memory), layout::REPORT);
     listen(socket, owner, inbox)?;
     install_hook();
     if let Some((entry, arg)) = initializer
@@ -104,12 +137,13 @@ fn begin(socket: OwnedFd) -> io::Result<Serve> {
     Ok(serve)
 }
 
-fn check(welcome: &Welcome) -> Result<(), String> {
-    if welcome.version != VERSION {
-        return Err(format!("the pool speaks version {} and its worker {VERSION}", welcome.version));
+/// Is the pool of this program?
+pub(super) fn check(version: u32, program: &Identity) -> Result<(), String> {
+    if version != VERSION {
+        return Err(format!("the pool speaks version {version} and its worker {VERSION}"));
     }
     let mine = identity().map_err(|error| format!("a worker cannot read its own executable: {error}"))?;
-    if mine != welcome.program {
+    if mine != *program {
         return Err(
             "the worker is not the same program as its pool, so it has not the same functions".to_owned()
         );
@@ -117,7 +151,7 @@ fn check(welcome: &Welcome) -> Result<(), String> {
     Ok(())
 }
 
-fn initialise(entry: u64, arg: &[u8]) -> Result<(), String> {
+pub(super) fn initialise(entry: u64, arg: &[u8]) -> Result<(), String> {
     let mut out = Vec::new();
     let done = perform(entry, arg, &mut out, &NobodyAsks);
     let outcome = done.and_then(|_| open::<Result<(), String>>(out));

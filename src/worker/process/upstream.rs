@@ -19,11 +19,12 @@ use async_trait::async_trait;
 
 use super::here::{Here, here};
 use crate::{
-    backend::{Arrival, Backend, Capabilities, Entry, Lane, PoolContext, Workers},
+    backend::{Arrival, Backend, Capabilities, Entry, Lane, PoolContext, Stats, Workers},
     error::TaskError,
     function::{Counted, Reply},
     policy::CancellationPolicy,
     sys::lock::lock,
+    task::catch::wake,
     wire::control::{Submission, ToPool},
 };
 
@@ -66,6 +67,27 @@ impl Workers for Forwarders {
         }
     }
 
+    fn resized(&self, max_workers: usize) {
+        self.here.upstream.post(self.here, ToPool::Resize { max_workers: max_workers as u64 });
+    }
+
+    fn closing(&self, policy: CancellationPolicy) {
+        *lock(&self.here.upstream.end) = End::Awaited(Vec::new());
+        self.here.upstream.post(self.here, ToPool::ShutDown { policy: policy.bits() });
+    }
+
+    async fn gone(&self) -> Option<Stats> {
+        let counts = std::future::poll_fn(|cx| match &mut *lock(&self.here.upstream.end) {
+            End::Came(stats) => Poll::Ready(Some(stats.clone())),
+            End::Awaited(wakers) => {
+                wakers.push(cx.waker().clone());
+                Poll::Pending
+            }
+            End::Nobody => Poll::Ready(None),
+        });
+        counts.await
+    }
+
     fn awaited(&self) -> Option<Box<dyn Send + Sync>> {
         Some(Box::new(Left::new(self.here)))
     }
@@ -102,11 +124,28 @@ pub(crate) struct Sendings {
     next: AtomicU64,
     waits: AtomicU64,
     forwarders: Mutex<HashMap<u64, Arc<Forwarder>>>,
+    end: Mutex<End>,
     /// Messages go through a thread of their own: the one that listens must never wait for the pool, which may wait for it.
     post: Mutex<Option<mpsc::Sender<ToPool>>>,
 }
 
+/// The end of the pool, if a task here asked for it.
+#[derive(Default)]
+enum End {
+    #[default]
+    Nobody,
+    Awaited(Vec<Waker>),
+    Came(Stats),
+}
+
 impl Sendings {
+    /// The pool has ended.
+    pub(super) fn gone(&self, stats: Stats) {
+        if let End::Awaited(wakers) = std::mem::replace(&mut *lock(&self.end), End::Came(stats)) {
+            wakers.into_iter().for_each(wake);
+        }
+    }
+
     fn post(&self, here: &'static Here, message: ToPool) {
         let mut post = lock(&self.post);
         let post = post.get_or_insert_with(|| {
@@ -194,8 +233,7 @@ impl Forwarder {
         if let Some((id, task)) = &state.sent {
             if !state.was_stopped && task.stop_asked().is_some() {
                 state.was_stopped = true;
-                let policy = CancellationPolicy::ALL.bits();
-                self.here.upstream.post(self.here, ToPool::Cancel { id: *id, policy });
+                self.here.upstream.post(self.here, ToPool::Cancel { id: *id });
             }
             return;
         }
