@@ -5,40 +5,41 @@
 
 use std::{
     env,
-    io::{self, IsTerminal, Write},
     process::{Command, ExitCode, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Parser;
 
+#[path = "threads/apart.rs"]
+mod apart;
 #[path = "threads/counting.rs"]
 mod counting;
-#[path = "threads/machine.rs"]
+#[path = "common/figures.rs"]
+mod figures;
+#[path = "common/machine.rs"]
 mod machine;
 #[path = "threads/peers.rs"]
 mod peers;
 #[path = "threads/report.rs"]
 mod report;
+#[path = "common/rounds.rs"]
+mod rounds;
 #[path = "threads/scenarios.rs"]
 mod scenarios;
 #[path = "threads/work.rs"]
 mod work;
 
+use figures::Figures;
 use machine::Place;
 use peers::PeerId;
 use report::{Key, Results};
+use rounds::{is_wanted, least_disturbed, progress};
 use scenarios::{Scenario, Sizes};
 
 /// A child that takes longer than this hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(120);
-
-/// While others use more of the CPUs than this, figures wait; those that were taken all the same are taken again, ...
-const DISTURBED: f64 = 0.05;
-
-/// ... so many times, and the quietest one counts.
-const ATTEMPTS: usize = 4;
 
 /// Compares polypool's threads with other ways to run a closure elsewhere and await it.
 #[derive(Parser)]
@@ -89,7 +90,7 @@ fn child(args: &Args) -> ExitCode {
         eprintln!("--child wants one --only, one --peer and one --place");
         return ExitCode::FAILURE;
     };
-    if !place.take() {
+    if !apart::take(place) {
         eprintln!("cannot pin to {}; the figures may be bimodal", place.label());
     }
     thread::spawn(move || {
@@ -144,51 +145,12 @@ fn parent(args: &Args) -> ExitCode {
     if results.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Says on a terminal what goes on.
-fn progress(text: &str) {
-    let mut stderr = io::stderr();
-    if stderr.is_terminal() {
-        // A bench whose progress cannot be shown goes on.
-        let _ = write!(stderr, "\r\x1b[K{text}");
-    }
-}
-
 /// What is to be measured, and where.
 fn sections(args: &Args) -> Vec<(Scenario, Place)> {
     let scenarios = Scenario::ALL.into_iter().filter(|scenario| is_wanted(&args.only, scenario));
     let sections =
         scenarios.flat_map(|scenario| scenario.places().iter().map(move |&place| (scenario, place)));
     sections.filter(|(_, place)| is_wanted(&args.place, place) && place.cpus() <= machine::cpus()).collect()
-}
-
-/// Who names nothing wants everything.
-fn is_wanted<T: PartialEq>(named: &[T], this: &T) -> bool {
-    named.is_empty() || named.contains(this)
-}
-
-type Figures = Vec<(&'static str, f64)>;
-
-/// Takes a figure until nobody disturbs that, or patience ends; with the part of the CPUs that others had meanwhile.
-fn least_disturbed(patience: &mut Duration, take: impl Fn() -> Figures) -> (Figures, f64) {
-    let mut best: Option<(Figures, f64)> = None;
-    for attempt in 0..ATTEMPTS {
-        let start = Instant::now();
-        machine::wait_until_quiet(DISTURBED, *patience);
-        let waited = start.elapsed();
-        let meter = machine::Meter::start();
-        let figures = take();
-        let foreign = meter.foreign_part();
-        // The first attempt is not lost on anyone.
-        let spent = if attempt == 0 { waited } else { start.elapsed() };
-        *patience = patience.saturating_sub(spent);
-        if best.as_ref().is_none_or(|(_, least)| foreign < *least) {
-            best = Some((figures, foreign));
-        }
-        if foreign < DISTURBED || patience.is_zero() {
-            break;
-        }
-    }
-    best.unwrap_or_default()
 }
 
 /// Takes one figure in a process of its own; none when that failed.
@@ -206,10 +168,5 @@ fn take(quick: bool, scenario: Scenario, peer: PeerId, place: Place, loops: u32)
         return Vec::new();
     }
     let text = String::from_utf8(output.stdout).expect("what this program prints is text");
-    let figure = |line: &str| {
-        let (name, value) = line.split_once('=')?;
-        let metric = scenario.metrics().iter().find(|metric| metric.name == name)?;
-        Some((metric.name, value.parse().ok()?))
-    };
-    text.lines().filter_map(figure).collect()
+    figures::read(&text, scenario.metrics())
 }

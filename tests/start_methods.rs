@@ -109,7 +109,8 @@ fn every_method_runs_tasks_in_other_processes() {
             let all = pids(&pool).await;
             assert!(all[0] != all[1] && !all.contains(&std::process::id()), "{method}");
             let parents = pool.run_on_all(parent, ()).await;
-            let ours = |parent: &Result<u32, _>| matches!(parent, Ok(parent) if *parent == std::process::id());
+            let ours =
+                |parent: &Result<u32, _>| matches!(parent, Ok(parent) if *parent == std::process::id());
             assert_eq!(parents.iter().all(ours), method != StartMethod::ForkServer, "{method}");
             let results = join_all((0..300).map(|n| pool.submit(double, n))).await;
             assert!(results.into_iter().map(Result::unwrap).eq((0..300).map(|n| 2 * n)), "{method}");
@@ -357,23 +358,26 @@ fn a_preload_that_crashes_is_hopeless_soon() {
 #[test]
 fn a_preload_that_does_not_end_holds_nobody_up() {
     run(async {
-        let pool = pool(by(StartMethod::ForkServer).preload(|_: ()| { sleep(600_000); }, ()), 2);
-        let task = pool.submit(double, 1);
-        soon("the server is there", || !children_in_preload().is_empty()).await;
-        let report = pool.shutdown(true).await;
-        assert_eq!(report.cancelled, 1);
-        assert!(matches!(task.await, Err(TaskError::Cancelled)));
+        for at_once in [false, true] {
+            let path = std::env::temp_dir().join(format!("polypool-preload-{}", std::process::id()));
+            let stay = |path: String| {
+                fs::write(path, std::process::id().to_string()).unwrap();
+                sleep(600_000);
+            };
+            let backend = by(StartMethod::ForkServer).preload(stay, path.display().to_string());
+            let pool = pool(backend, 2);
+            let task = pool.submit(double, 1);
+            let server = || fs::read_to_string(&path).ok().and_then(|text| text.parse::<u32>().ok());
+            if !at_once {
+                soon("the server is there", || server().is_some()).await;
+            }
+            let report = pool.shutdown(true).await;
+            assert_eq!(report.cancelled, 1);
+            assert!(matches!(task.await, Err(TaskError::Cancelled)));
+            assert!(server().is_none_or(is_gone));
+            let _ = fs::remove_file(&path);
+        }
     });
-}
-
-/// Children that watch their pool while they load.
-fn children_in_preload() -> BTreeSet<u32> {
-    let watches = |pid: &u32| {
-        let all = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let names = all.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
-        names.into_iter().any(|name| name.starts_with("polypool-watch"))
-    };
-    children().into_iter().filter(watches).collect()
 }
 
 #[test]
@@ -437,8 +441,9 @@ fn nobody_outlives_the_program() {
     run(async {
         for method in ALL {
             let path = std::env::temp_dir().join(format!("polypool-all-{method}-{}", std::process::id()));
-            let mut process =
-                process::context(None).spawn(program, (method.to_string(), path.display().to_string())).unwrap();
+            let mut process = process::context(None)
+                .spawn(program, (method.to_string(), path.display().to_string()))
+                .unwrap();
             soon("they are there", || path.exists()).await;
             let text = fs::read_to_string(&path).unwrap();
             let all: Vec<u32> = text.split(' ').map(|pid| pid.parse().unwrap()).collect();
@@ -465,7 +470,11 @@ fn options_hold_for_forked_workers() {
                 },
                 (),
             );
-            assert_eq!(seen.await.unwrap(), ("sour".to_owned(), "3".to_owned(), "/usr".to_owned()), "{method}");
+            assert_eq!(
+                seen.await.unwrap(),
+                ("sour".to_owned(), "3".to_owned(), "/usr".to_owned()),
+                "{method}"
+            );
             assert!(std::env::var_os("POLYPOOL_TEST_TASTE").is_none());
         }
     });
@@ -595,7 +604,9 @@ fn starting_takes() {
                 begun.push(process.join().await.unwrap().duration_since(start).unwrap());
             }
             let (started, begun) = (median(started), median(begun));
-            println!("{method}: there after {started:?}, at work after {begun:?}; one worker to the next: {cycle:?}");
+            println!(
+                "{method}: there after {started:?}, at work after {begun:?}; one worker to the next: {cycle:?}"
+            );
         }
         drop(ballast);
     });

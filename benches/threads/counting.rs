@@ -1,8 +1,9 @@
-//! How many bytes the program has allocated. The only unsafe code of the benches; it knows nothing of what they measure.
+//! How many bytes the program has allocated, and what it holds. The only unsafe code of the benches; it knows nothing of what they measure.
 #![allow(unsafe_code)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
+    fs,
     sync::atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
@@ -23,6 +24,14 @@ pub(crate) fn start() {
 /// The bytes that were asked for and not given back since `start`, without what the allocator needs for itself.
 pub(crate) fn live_bytes() -> i64 {
     LIVE.load(Ordering::SeqCst)
+}
+
+/// What this process holds of the memory, in bytes; 0 where that is not known.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 fn count(bytes: usize, sign: i64) {

@@ -1,12 +1,13 @@
 //! What comes out: tables, the verdict on the targets, or all samples as JSON. Knows what counts as better, and nothing of how a
 //! figure is taken.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
+    figures::{Metric, Ratio, Samples, Unit, median, show, show_ratio},
     machine::{self, Place},
     peers::PeerId,
-    scenarios::{Metric, Scenario, Unit, median},
+    scenarios::Scenario,
 };
 
 /// What a sample is of.
@@ -18,9 +19,8 @@ pub(crate) struct Key {
     pub(crate) peer: PeerId,
 }
 
-/// All samples, by round: a ratio is taken between neighbours in time.
 pub(crate) struct Results {
-    samples: BTreeMap<Key, BTreeMap<usize, f64>>,
+    samples: Samples<Key>,
     failed: BTreeSet<(Scenario, Place, PeerId)>,
     rounds: usize,
     loops: u32,
@@ -29,21 +29,14 @@ pub(crate) struct Results {
     foreign: Vec<f64>,
 }
 
-/// How many times better one peer is than another.
-struct Ratio {
-    median: f64,
-    lowest: f64,
-    highest: f64,
-}
-
 impl Results {
     pub(crate) fn new(rounds: usize, loops: u32, quick: bool) -> Self {
-        let (samples, failed, foreign) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        let (samples, failed, foreign) = (Samples::default(), BTreeSet::new(), Vec::new());
         Self { samples, failed, rounds, loops, quick, machine: machine::describe(), foreign }
     }
 
     pub(crate) fn add(&mut self, key: Key, round: usize, value: f64) {
-        self.samples.entry(key).or_default().insert(round, value);
+        self.samples.add(key, round, value);
     }
 
     pub(crate) fn failed(&mut self, scenario: Scenario, place: Place, peer: PeerId) {
@@ -60,21 +53,12 @@ impl Results {
     }
 
     fn median(&self, key: Key) -> Option<f64> {
-        Some(median(self.samples.get(&key)?.values().copied().collect()))
+        self.samples.median(&key)
     }
 
     /// How many times better `ours` is than `key`'s peer; below 1 it is worse.
     fn ratio(&self, ours: PeerId, key: Key) -> Option<Ratio> {
-        let (theirs, ours) = (self.samples.get(&key)?, self.samples.get(&Key { peer: ours, ..key })?);
-        let more_is_better = unit(key) == Unit::PerSecond;
-        let mut ratios: Vec<f64> = ours
-            .iter()
-            .filter_map(|(round, ours)| Some((ours, theirs.get(round)?)))
-            .map(|(ours, theirs)| if more_is_better { ours / theirs } else { theirs / ours })
-            .collect();
-        ratios.sort_unstable_by(f64::total_cmp);
-        let (lowest, highest) = (*ratios.first()?, *ratios.last()?);
-        Some(Ratio { median: median(ratios), lowest, highest })
+        self.samples.ratio(&Key { peer: ours, ..key }, &key, unit(key))
     }
 
     /// The sections that there are, in order.
@@ -133,26 +117,13 @@ fn table(results: &Results, scenario: Scenario, place: Place) {
             };
             print!(" {} |", results.median(key).map_or_else(missing, |value| show(value, unit(key))));
             for ours in OURS {
-                print!(" {} |", results.ratio(ours, key).map_or(String::new(), |ratio| show_ratio(ratio.median)));
+                print!(
+                    " {} |",
+                    results.ratio(ours, key).map_or(String::new(), |ratio| show_ratio(ratio.median))
+                );
             }
         }
         println!();
-    }
-}
-
-fn show_ratio(ratio: f64) -> String {
-    if ratio < 0.1 { format!("{ratio:.3}") } else { format!("{ratio:.2}") }
-}
-
-fn show(value: f64, unit: Unit) -> String {
-    match unit {
-        Unit::PerSecond if value >= 1e6 => format!("{:.2} M/s", value / 1e6),
-        Unit::PerSecond => format!("{:.0} k/s", value / 1e3),
-        Unit::Nanoseconds if value >= 1e4 => format!("{:.1} µs", value / 1e3),
-        Unit::Nanoseconds if value >= 1e3 => format!("{:.2} µs", value / 1e3),
-        Unit::Nanoseconds => format!("{value:.0} ns"),
-        Unit::Seconds => format!("{value:.3} s"),
-        Unit::Bytes => format!("{value:.0} B"),
     }
 }
 

@@ -13,8 +13,9 @@ use polypool::{Executor, Spin};
 use rayon::prelude::*;
 
 use crate::{
-    counting,
-    machine::{self, Place},
+    apart, counting,
+    figures::{Metric, Unit, median, metric},
+    machine::Place,
     peers::{Aborts, Futures, Peer, PeerId, Polypool, Rayon, Tokio, Unblock},
     work,
 };
@@ -29,25 +30,6 @@ pub(crate) enum Scenario {
     Memory,
     Cancel,
     Map,
-}
-
-/// A figure of a scenario.
-pub(crate) struct Metric {
-    pub(crate) name: &'static str,
-    pub(crate) unit: Unit,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
-    /// The more the better; of all others, the less.
-    PerSecond,
-    Nanoseconds,
-    Seconds,
-    Bytes,
-}
-
-const fn metric(name: &'static str, unit: Unit) -> Metric {
-    Metric { name, unit }
 }
 
 impl Scenario {
@@ -219,7 +201,7 @@ pub(crate) fn measure(scenario: Scenario, peer: PeerId, sizes: &Sizes) -> Figure
 }
 
 fn measure_peer<P: Peer>(scenario: Scenario, peer: &P, sizes: &Sizes) -> Figures {
-    machine::go_to_submit();
+    apart::go_to_submit();
     match scenario {
         Scenario::Latency => latency(peer, sizes.latencies),
         Scenario::LatencyIdle => latency_idle(peer, sizes.pauses),
@@ -374,10 +356,10 @@ fn memory<P: Peer>(peer: &P, n: usize) -> Figures {
     let _gate = Gate::close(peer);
     let mut tasks = Vec::with_capacity(n);
     counting::start();
-    let resident = machine::resident_bytes();
+    let resident = counting::resident_bytes();
     tasks.extend((0..n as u64).map(|i| peer.submit(move || work::trifle(i))));
     let allocated = counting::live_bytes() as f64;
-    let resident = machine::resident_bytes() as f64 - resident as f64;
+    let resident = counting::resident_bytes() as f64 - resident as f64;
     // The vector was there, but not its pages.
     let handle = size_of::<P::Task>() as f64;
     let each = |bytes: f64| bytes / n as f64 - size_of::<u64>() as f64;
@@ -468,14 +450,4 @@ fn nanoseconds(duration: Duration) -> f64 {
 
 fn per_second(n: usize, start: Instant) -> f64 {
     n as f64 / start.elapsed().as_secs_f64()
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use crate::machine;
+use crate::apart;
 
 /// A function for `map` captures nothing, so what all items share is here.
 static LOOPS: AtomicU32 = AtomicU32::new(1);
@@ -17,7 +17,7 @@ pub(crate) fn set_loops(loops: u32) {
 
 /// A task that does nothing but be a task.
 pub(crate) fn trifle(n: u64) -> u64 {
-    machine::go_to_work();
+    apart::go_to_work();
     black_box(n)
 }
 

@@ -365,7 +365,11 @@ pub(super) fn upstream(place: &crate::wire::control::Place) -> Executor {
         has_initializer: false,
         spin: false,
     };
-    make(Arc::new(crate::inside::process::Upstream), settings, None, Runtime::standalone(), current_depth())
+    let executor =
+        make(Arc::new(crate::inside::process::Upstream), settings, None, Runtime::standalone(), current_depth());
+    // It is there already, whether or not it is given a task.
+    executor.pool().begin();
+    executor
 }
 
 /// More than anybody means: a slip of the pen, or a number that wrapped.

@@ -124,6 +124,9 @@ pub struct Process<R> {
 
 impl<R> Process<R> {
     /// Gives the number that the system has for the process. When it has ended, that may become another's.
+    ///
+    /// # Examples
+    /// See [`ProcessContext::spawn`].
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -136,6 +139,9 @@ impl<R> Process<R> {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing; it may be called again.
+    ///
+    /// # Examples
+    /// See [`ProcessContext::spawn`].
     pub async fn join(&mut self) -> Result<R, TaskError> {
         if let Some(task) = &mut self.task {
             let result = task.await;
@@ -161,11 +167,28 @@ impl<R> Process<R> {
     }
 
     /// Kills the process, and what it has started, with SIGKILL. One that has ended is left alone.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use polypool::{Exit, process};
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     polypool::init();
+    ///     let mut process = process::context(None).spawn(|seconds| std::thread::sleep(seconds), std::time::Duration::MAX)?;
+    ///     process.kill();
+    ///     assert!(futures::executor::block_on(process.join()).is_err_and(|error| error.is_worker_lost()));
+    ///     assert_eq!(process.exit(), Some(Exit::Signal(9)));
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn kill(&self) {
         self.lone.kill();
     }
 
     /// Tells how the process ended. `None` while it runs. After [`join`](Self::join) it has ended.
+    ///
+    /// # Examples
+    /// See [`ProcessContext::spawn`].
     pub fn exit(&self) -> Option<Exit> {
         self.lone.exit()
     }

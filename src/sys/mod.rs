@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod affinity;
+#[cfg(target_os = "linux")]
+mod child;
 pub(crate) mod copy;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod crash;

@@ -34,7 +34,8 @@ pub(crate) enum ToWorker {
     BeServer(Box<Orders>),
 }
 
-/// What a worker says to its pool.
+/// What a worker says to its pool. What is about the call that it performs says which, for the reply to the one before goes another
+/// way and may be read later.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToPool {
     /// It is the same program, and its initializer has run.
@@ -43,6 +44,7 @@ pub(crate) enum ToPool {
     Refused(String),
     InitializerFailed(String),
     Progress {
+        ticket: u64,
         done: u64,
         total: u64,
     },
@@ -58,11 +60,16 @@ pub(crate) enum ToPool {
     },
     /// A task shuts its own pool down, by the policy of these bits.
     ShutDown {
+        ticket: u64,
         policy: u8,
     },
     /// The task here waits, and its place may be given to another.
-    Leave,
-    Rejoin,
+    Leave {
+        ticket: u64,
+    },
+    Rejoin {
+        ticket: u64,
+    },
     /// There are new records in the file for them.
     Logged,
 }

@@ -35,7 +35,9 @@ pub(crate) enum FromServer {
     Refused(String),
     PreloadFailed(String),
     /// Here it is. Beside this travel a descriptor of the process, and the pipe by which its end will be told.
-    Forked { pid: u32 },
+    Forked {
+        pid: u32,
+    },
     /// The system has no process for us.
     Failed(String),
 }

@@ -269,6 +269,11 @@ impl Pool {
         Ok(())
     }
 
+    /// Starts the backend before there is a task. A failure shows with the first task.
+    pub(crate) fn begin(self: &Arc<Self>) {
+        let _ = self.start();
+    }
+
     fn start(self: &Arc<Self>) -> Result<&dyn Workers, TaskError> {
         self.check_here()?;
         let started = self.workers.get_or_init(|| {

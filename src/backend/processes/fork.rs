@@ -19,7 +19,8 @@ use crate::{
     sys::{
         copy::became_copy,
         process::{
-            Child, Forked, adopt_forked, exit_now, forget_fork, fork, lead_group, null_stdin, pair, set_env, thread_count,
+            Child, Forked, adopt_forked, exit_now, forget_fork, fork, lead_group, null_stdin, pair, set_env,
+            thread_count,
         },
     },
 };

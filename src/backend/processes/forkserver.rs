@@ -79,13 +79,13 @@ impl Depot {
     ) -> io::Result<(Child, T)> {
         let mut server = lock(&self.server);
         if lane.is_useless() {
-            return Err(io::Error::other("nobody needs it any more"));
+            return Err(nobody_needs_it());
         }
         // One that has died meanwhile, or was sent away, is none.
         let usable = server.take().filter(|server| server.line.is_usable());
         let mut asked = match usable {
             Some(usable) => usable,
-            None => Server::start(self, crew)?,
+            None => Server::start(self, crew, lane)?,
         };
         let forked = make().and_then(|(its, more)| Ok((asked.fork(&its)?, more)));
         *server = Some(asked);
@@ -119,7 +119,7 @@ impl std::fmt::Debug for Depot {
 }
 
 impl Server {
-    fn start(depot: &Arc<Depot>, crew: &Crew) -> io::Result<Self> {
+    fn start(depot: &Arc<Depot>, crew: &Crew, lane: &Lane) -> io::Result<Self> {
         let preload = match &crew.options().preload {
             None => None,
             Some(Ok(call)) => Some((call.entry, call.arg.to_vec())),
@@ -131,12 +131,17 @@ impl Server {
         let line = {
             let _no_fork = ends::no_fork();
             let (ours, its) = pair()?;
-            let child = Child::spawn(command(crew.options(), its)).map_err(|error| explain(crew.options(), error))?;
+            let child =
+                Child::spawn(command(crew.options(), its)).map_err(|error| explain(crew.options(), error))?;
             Line::new(depot, ends::ours(ours), child)?
         };
-        // A server that is gone already says so by not answering.
-        let _ = send_all(line.socket.as_fd(), &orders, &[owner()?.as_fd()]);
         let mut server = Self { line, inbox: Inbox::default() };
+        // Who closes the pool does so first and hangs up then, on those that are in the list: so one of the two sees the other.
+        if lane.is_useless() {
+            return Err(nobody_needs_it());
+        }
+        // A server that is gone already says so by not answering.
+        let _ = send_all(server.line.socket.as_fd(), &orders, &[owner()?.as_fd()]);
         match server.hear(&mut Vec::new())? {
             FromServer::Ready => Ok(server),
             FromServer::Refused(reason) => {
@@ -186,6 +191,10 @@ impl Drop for Server {
         // Nobody can ask it any more.
         self.line.hang_up();
     }
+}
+
+fn nobody_needs_it() -> io::Error {
+    io::Error::other("nobody needs it any more")
 }
 
 fn nonsense() -> io::Error {

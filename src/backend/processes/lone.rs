@@ -2,10 +2,9 @@
 //! it runs and after; starting and ending it is the crew's.
 
 use std::sync::{
-    Mutex, OnceLock, Weak,
+    Arc, Mutex, OnceLock, Weak,
     atomic::{AtomicBool, Ordering},
 };
-use std::sync::Arc;
 
 use super::worker::Worker;
 use crate::{error::Exit, sys::lock::lock};

@@ -10,8 +10,9 @@ use crate::{error::BuildError, sys::lock::lock};
 /// ```
 /// use polypool::StartMethod;
 ///
-/// assert_eq!("forkserver".parse(), Ok(StartMethod::ForkServer));
+/// assert_eq!("forkserver".parse::<StartMethod>()?, StartMethod::ForkServer);
 /// assert_eq!(StartMethod::LokyInitMain.to_string(), "loky_init_main");
+/// # Ok::<(), polypool::BuildError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StartMethod {
@@ -29,6 +30,10 @@ pub enum StartMethod {
     /// A fork of this very process, with all that it holds at that moment. A sharp tool: other threads do not exist in the
     /// worker, but the locks that they held do, locked for ever; only a program that forks while it has one thread, or whose
     /// libraries are made for it, is safe. It exists for data that is too large to send and was not loaded by a preload.
+    ///
+    /// Needs neither `init` nor `worker_main!`. What the program does when it ends, destructors and `atexit`, is not done in a
+    /// worker. A pool of this process that a worker finds, in a static say, refuses all work with
+    /// [`TaskError::Broken`](crate::TaskError::Broken).
     Fork,
 }
 

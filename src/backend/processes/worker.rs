@@ -20,7 +20,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, TryLockError, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Poll, Wake, Waker},
     time::{Duration, Instant},
@@ -83,6 +83,9 @@ pub(super) struct Worker {
     /// The process has ended.
     dead: AtomicBool,
     recall: AtomicBool,
+    /// The call that waits for others of its pool, and the one that waits for the pool's end; or 0.
+    left: AtomicU64,
+    ending: AtomicU64,
     leave: AtomicBool,
     watches: Mutex<Vec<Watch>>,
     /// Until it is buried, a worker keeps itself.
@@ -96,6 +99,8 @@ struct State {
     phase: Phase,
     /// The front, which has begun, and those behind it.
     sent: VecDeque<OnItsWay>,
+    /// The call whose place another has, or 0.
+    released: u64,
     next_ticket: u64,
     /// Calls that take so long each, lately.
     pace: Option<Duration>,
@@ -160,6 +165,7 @@ impl Worker {
             link,
             phase: Phase::Starting,
             sent: VecDeque::new(),
+            released: 0,
             next_ticket: 1,
             pace: None,
             front_since: Instant::now(),
@@ -181,6 +187,8 @@ impl Worker {
             again: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             recall: AtomicBool::new(false),
+            left: AtomicU64::new(0),
+            ending: AtomicU64::new(0),
             leave: AtomicBool::new(false),
             watches: Mutex::default(),
             keep: Mutex::default(),
@@ -322,6 +330,7 @@ impl Worker {
             state.link.look_for_records();
             capture.relay(self.seat.index());
         }
+        self.release_front(state);
         self.stop_front(state);
         if self.recall.swap(false, Ordering::SeqCst) {
             Self::recall_behind(state, 1);
@@ -337,6 +346,24 @@ impl Worker {
         let is_watched = self.crew().is_some_and(|crew| crew.is_watched());
         if !state.sent.is_empty() && !is_watched && !state.link.arm() {
             self.again.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// The front may wait for other tasks of its pool, or for the pool's end.
+    fn release_front(self: &Arc<Self>, state: &mut State) {
+        let front = state.sent.front().map_or(0, |front| front.ticket);
+        if front != 0 && self.ending.load(Ordering::SeqCst) == front {
+            self.seat.await_end();
+        }
+        let is_left = front != 0 && self.left.load(Ordering::SeqCst) == front;
+        if is_left && state.released != front {
+            // What was sent ahead would wait as well.
+            Self::recall_behind(state, 1);
+            self.inner.leave(&self.seat);
+            state.released = front;
+        } else if !is_left && state.released != 0 {
+            state.released = 0;
+            self.inner.rejoin();
         }
     }
 
@@ -753,21 +780,28 @@ impl Worker {
                     pool.resize(n.max(1));
                 }
             }
-            ToPool::ShutDown { policy } => {
+            ToPool::ShutDown { ticket, policy } => {
                 if let Some(pool) = crew.pool() {
-                    self.seat.await_end();
+                    self.ending.store(ticket, Ordering::SeqCst);
+                    self.look_after();
                     pool.shut_down(CancellationPolicy::from_bits_truncate(policy));
                     Farewell::say(self, &pool);
                 }
             }
-            ToPool::Leave => {
-                // What was sent ahead would wait as well.
-                self.recall();
-                self.inner.leave(&self.seat);
+            ToPool::Leave { ticket } => {
+                self.left.store(ticket, Ordering::SeqCst);
+                self.look_after();
             }
-            ToPool::Rejoin => self.inner.rejoin(),
-            ToPool::Progress { done, total } => {
-                if let Some(task) = self.seat.current_id() {
+            ToPool::Rejoin { ticket } => {
+                if self.left.compare_exchange(ticket, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                    self.look_after();
+                }
+            }
+            ToPool::Progress { ticket, done, total } => {
+                let find = |state: &mut State| {
+                    state.sent.iter().find(|call| call.ticket == ticket).map(|call| call.task.id())
+                };
+                if let Some(task) = self.in_passing(find).flatten().or_else(|| self.seat.current_id()) {
                     crew.progressed(task, done, total);
                 }
             }

@@ -78,7 +78,7 @@ impl Here {
         }
     }
 
-    fn ticket(&self) -> u64 {
+    pub(super) fn ticket(&self) -> u64 {
         self.ticket.load(Ordering::Acquire)
     }
 
@@ -92,7 +92,7 @@ impl Here {
     }
 
     pub(crate) fn progressed(&self, done: u64, total: u64) {
-        self.outlet.say(&ToPool::Progress { done, total });
+        self.outlet.say(&ToPool::Progress { ticket: self.ticket(), done, total });
     }
 
     pub(super) fn is_trimmed(&self) -> bool {

@@ -28,8 +28,8 @@ use crate::{
     sys::{
         copy::became_copy,
         process::{
-            Child, Forked, Signal, adopt_forked, bell, exit_now, flush_c_stdio, forget_fork, fork, lead_group,
-            move_high, obituary, own_group_kill, recv_with, ring, send_with, tell_end,
+            Child, Forked, Signal, adopt_forked, bell, exit_now, flush_c_stdio, forget_fork, fork,
+            lead_group, move_high, obituary, own_group_kill, recv_with, ring, send_with, tell_end,
         },
     },
     task::catch::install_hook,
@@ -125,7 +125,9 @@ impl Server {
     fn wait(&self) -> io::Result<News> {
         let mut ends = vec![PollFd::new(&*self.owner, PollFlags::IN)];
         ends.extend(self.socket.iter().map(|socket| PollFd::new(&**socket, PollFlags::IN)));
-        ends.extend(self.children.iter().map(|(child, _)| PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)));
+        ends.extend(
+            self.children.iter().map(|(child, _)| PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)),
+        );
         rustix::io::retry_on_intr(|| poll(&mut ends, None))?;
         let has_news = |n: usize| ends.get(n).is_some_and(|end| !end.revents().is_empty());
         Ok(News { owner_is_gone: has_news(0), is_asked: self.socket.is_some() && has_news(1) })

@@ -73,7 +73,7 @@ impl Workers for Forwarders {
 
     fn closing(&self, policy: CancellationPolicy) {
         *lock(&self.here.upstream.end) = End::Awaited(Vec::new());
-        self.here.upstream.post(self.here, ToPool::ShutDown { policy: policy.bits() });
+        self.here.upstream.post(self.here, ToPool::ShutDown { ticket: self.here.ticket(), policy: policy.bits() });
     }
 
     async fn gone(&self) -> Option<Stats> {
@@ -89,31 +89,50 @@ impl Workers for Forwarders {
     }
 
     fn awaited(&self) -> Option<Box<dyn Send + Sync>> {
-        Some(Box::new(Left::new(self.here)))
+        Some(leave(self.here))
     }
 }
 
 /// The task here waits for others of its pool, and another worker has its place, until this is dropped.
-struct Left(&'static Here);
+struct Left {
+    here: &'static Here,
+    ticket: u64,
+}
 
 /// Gives the place of this worker away until the guard is dropped.
 pub(crate) fn leave(here: &'static Here) -> Box<dyn Send + Sync> {
     Box::new(Left::new(here))
 }
 
+/// How many things a call waits for: its ticket, and their number.
+#[derive(Default)]
+struct Waits(u64, usize);
+
 impl Left {
     fn new(here: &'static Here) -> Self {
-        if here.upstream.waits.fetch_add(1, Ordering::SeqCst) == 0 {
-            here.upstream.post(here, ToPool::Leave);
+        let ticket = here.ticket();
+        let mut waits = lock(&here.upstream.waits);
+        if waits.0 != ticket {
+            *waits = Waits(ticket, 0);
         }
-        Self(here)
+        waits.1 += 1;
+        if waits.1 == 1 && ticket != 0 {
+            here.upstream.post(here, ToPool::Leave { ticket });
+        }
+        Self { here, ticket }
     }
 }
 
 impl Drop for Left {
     fn drop(&mut self) {
-        if self.0.upstream.waits.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.upstream.post(self.0, ToPool::Rejoin);
+        let Self { here, ticket } = *self;
+        let mut waits = lock(&here.upstream.waits);
+        // What outlives its call is not one of the next call's.
+        if waits.0 == ticket {
+            waits.1 -= 1;
+            if waits.1 == 0 && ticket != 0 {
+                here.upstream.post(here, ToPool::Rejoin { ticket });
+            }
         }
     }
 }
@@ -122,7 +141,7 @@ impl Drop for Left {
 #[derive(Default)]
 pub(crate) struct Sendings {
     next: AtomicU64,
-    waits: AtomicU64,
+    waits: Mutex<Waits>,
     forwarders: Mutex<HashMap<u64, Arc<Forwarder>>>,
     end: Mutex<End>,
     /// Messages go through a thread of their own: the one that listens must never wait for the pool, which may wait for it.

@@ -2,10 +2,7 @@
 //! not known, and nothing is pinned.
 
 use std::{
-    cell::Cell,
-    fs,
-    sync::OnceLock,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -26,16 +23,6 @@ pub(crate) enum Place {
     /// Who submits on one CPU, who works on another.
     Apart,
 }
-
-/// Where a thread goes that submits or that runs its first task; unset when it stays where it is.
-static APART: OnceLock<Apart> = OnceLock::new();
-
-struct Apart {
-    caller: usize,
-    worker: usize,
-}
-
-thread_local!(static IN_PLACE: Cell<bool> = const { Cell::new(false) });
 
 impl Place {
     /// As on the command line.
@@ -68,27 +55,15 @@ impl Place {
     pub(crate) fn take(self) -> bool {
         let allowed = allowed_cpus();
         let Some(first) = allowed.len().checked_sub(self.cpus()) else { return false };
-        let chosen = &allowed[first..];
-        if let (Self::Apart, &[worker, caller]) = (self, chosen) {
-            APART.get_or_init(|| Apart { caller, worker });
+        pin(&allowed[first..])
+    }
+
+    /// The CPUs of workers and of the caller, where they are to be apart; call it when the place is taken.
+    pub(crate) fn apart(self) -> Option<(usize, usize)> {
+        match (self, &*allowed_cpus()) {
+            (Self::Apart, &[worker, caller]) => Some((worker, caller)),
+            _ => None,
         }
-        pin(chosen)
-    }
-}
-
-/// Has this thread go where the caller is. To be called when the peer is there: what it makes of the CPUs is its own affair.
-pub(crate) fn go_to_submit() {
-    if let Some(apart) = APART.get() {
-        pin(&[apart.caller]);
-    }
-}
-
-/// Has this thread, which runs a task, go where the workers are.
-pub(crate) fn go_to_work() {
-    if !IN_PLACE.replace(true)
-        && let Some(apart) = APART.get()
-    {
-        pin(&[apart.worker]);
     }
 }
 
@@ -102,7 +77,7 @@ fn allowed_cpus() -> Vec<usize> {
 
 /// Keeps this thread, and those that it will start, to these CPUs.
 #[cfg(target_os = "linux")]
-fn pin(cpus: &[usize]) -> bool {
+pub(crate) fn pin(cpus: &[usize]) -> bool {
     let mut set = rustix::thread::CpuSet::new();
     cpus.iter().for_each(|&cpu| set.set(cpu));
     rustix::thread::sched_setaffinity(None, &set).is_ok()
@@ -114,16 +89,8 @@ fn allowed_cpus() -> Vec<usize> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn pin(_: &[usize]) -> bool {
+pub(crate) fn pin(_: &[usize]) -> bool {
     false
-}
-
-/// What this process holds of the memory, in bytes; 0 where that is not known.
-pub(crate) fn resident_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }
 
 /// What runs here, in a line.
