@@ -57,6 +57,8 @@ impl Args {
 }
 
 fn main() -> ExitCode {
+    #[cfg(all(feature = "processes", target_os = "linux"))]
+    polypool::init();
     let args = Args::parse();
     let screen = Screen::new();
     let Ok(pool) = args.pool().inspect_err(|error| screen.say(error)) else {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{TaskError, WorkerLost},
-    function::Reply,
+    function::{Call, Reply},
     policy::CancellationPolicy,
     task::{
         Captured, Host, Resolved, Tally,
@@ -308,9 +308,15 @@ impl Lane {
         self.pool.found_withdrawn();
     }
 
-    /// The task that was begun is over.
-    pub(crate) fn end_call(&self, task: &Entry, reply: Reply, captured: Option<Box<Captured>>) {
-        task.reply(reply, captured, &*self.host);
+    /// The task that was begun is over. Who waits for it is to be woken when the lane is let go of: they may need it.
+    #[must_use = "somebody may be waiting for it"]
+    pub(crate) fn end_call(
+        &self,
+        task: &Entry,
+        reply: Reply,
+        captured: Option<Box<Captured>>,
+    ) -> (Option<Waker>, Option<Arc<Call>>) {
+        task.reply(reply, captured, &*self.host)
     }
 
     /// The task that was begun was ended for this reason, and its worker is done with it.
@@ -346,6 +352,11 @@ impl Lane {
 
     pub(crate) fn tell_lost(&self, how: &WorkerLost) {
         self.pool.tell_lost(how);
+    }
+
+    /// There may be work for who has none.
+    pub(crate) fn call_others(&self) {
+        self.pool.call_if_tasks();
     }
 
     /// With so many workers that are about to take a task each, is there work for one more?

@@ -14,7 +14,7 @@ use std::{
 
 use pin_project::pin_project;
 
-use crate::error::PanicInfo;
+use crate::{error::PanicInfo, sys::quiet::is_quiet};
 
 thread_local! {
     /// How many tasks deep this thread is: only their panics are recorded.
@@ -39,6 +39,9 @@ pub(crate) fn install_hook() {
     INSTALLED.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
+            if is_quiet() {
+                return;
+            }
             if WATCHED.try_with(Cell::get).unwrap_or(0) > 0 {
                 let seen = Seen {
                     location: info.location().map(ToString::to_string),

@@ -19,12 +19,16 @@ mod home;
 mod offer;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod reactor;
+#[cfg(all(feature = "processes", feature = "tokio", target_os = "linux"))]
+mod readiness;
 mod timer;
 
 use adapter::Adapter;
 pub(crate) use block_on::{block_on, is_blocking};
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) use home::{Home, is_in_runtime};
+#[cfg(all(feature = "processes", feature = "tokio", target_os = "linux"))]
+pub(crate) use readiness::Readiness;
 pub(crate) use timer::{Alarm, Sleep};
 
 /// Which runtime a pool takes its threads from and puts its futures on.
@@ -192,6 +196,21 @@ impl Port {
     pub(crate) fn spawn_thread(&self, f: impl FnOnce() + Send + 'static) {
         let adapter = self.settle();
         adapter::own_thread(Box::new(move || adapter.enter(f)));
+    }
+
+    /// Has the runtime itself watch a descriptor, if that is of use; see [`readiness`].
+    #[cfg(all(feature = "processes", feature = "tokio", target_os = "linux"))]
+    pub(crate) fn watch(
+        &self,
+        fd: std::sync::Arc<std::os::fd::OwnedFd>,
+        watcher: std::sync::Weak<dyn reactor::Watcher>,
+        what: u32,
+        ended: u32,
+    ) -> Option<Readiness> {
+        match self.settle() {
+            Adapter::Tokio(runtime) => readiness::watch(&runtime, fd, watcher, what, ended),
+            _ => None,
+        }
     }
 
     /// Puts a future on the runtime. Drops it where the runtime has ended and there is no other.

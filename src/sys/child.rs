@@ -49,7 +49,7 @@ pub(crate) struct Child {
 }
 
 /// How long the parent of a process that has ended may take to tell how.
-const CONDOLENCES: Duration = Duration::from_secs(2);
+const CONDOLENCES: Duration = Duration::from_millis(50);
 
 impl Child {
     /// Starts a process. The command, and with it what descriptors it holds, is gone when this returns.

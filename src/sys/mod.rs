@@ -13,6 +13,7 @@ mod entry;
 #[cfg(target_os = "linux")]
 pub(crate) mod image;
 pub(crate) mod lock;
+pub(crate) mod quiet;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;
 #[cfg(target_os = "linux")]

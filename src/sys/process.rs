@@ -42,6 +42,15 @@ pub(crate) const MAX_FDS: usize = 16;
 ///
 /// `InvalidInput` for more than [`MAX_FDS`] descriptors, or descriptors without a byte.
 pub(crate) fn send_with(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    send(fd, bytes, fds, SendFlags::NOSIGNAL)
+}
+
+/// The same, if it can be done without waiting; else the error is `WouldBlock`.
+pub(crate) fn send_now(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    send(fd, bytes, fds, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+}
+
+fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>], flags: SendFlags) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() {
@@ -52,7 +61,6 @@ pub(crate) fn send_with(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> 
         }
     }
     let bytes = [IoSlice::new(bytes)];
-    let flags = SendFlags::NOSIGNAL;
     Ok(rustix::io::retry_on_intr(|| rustix::net::sendmsg(&fd, &bytes, &mut control, flags))?)
 }
 
@@ -312,11 +320,21 @@ pub(crate) fn forget_fork() {
 /// message about an overflowing stack goes with that, if it was installed; the process still dies of it.
 #[allow(unsafe_code, reason = "the room for it")]
 pub(crate) fn reset_signals() {
+    // When its pool is gone while this process is stopped, the system sends it SIGHUP before it can see that. It is to take its
+    // children with it then, too.
+    extern "C" fn hang_up(_: c_int) {
+        own_group_kill();
+    }
     for signal in 1..=64 {
         // SAFETY: zero is a valid value of all its fields, and means the default effect, no flags, no signals masked.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        action.sa_sigaction = if signal == libc::SIGPIPE { libc::SIG_IGN } else { libc::SIG_DFL };
-        // SAFETY: `action` lives through the call, the old one is not asked for; no handler is installed. Refused for signals
+        action.sa_sigaction = match signal {
+            libc::SIGPIPE => libc::SIG_IGN,
+            libc::SIGHUP => hang_up as extern "C" fn(c_int) as usize,
+            _ => libc::SIG_DFL,
+        };
+        // SAFETY: `action` lives through the call, the old one is not asked for. The one handler makes system calls only, and
+        // does not return. Refused for signals
         // that the kernel (9 and 19) or the C library keeps to itself, and rightly so.
         unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
     }

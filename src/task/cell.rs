@@ -135,16 +135,20 @@ pub(crate) trait AnyTask: Send + Sync {
         false
     }
 
-    /// The call was taken back from the worker that had it.
-    fn recall(&self) {}
+    /// Takes the call back from the worker that was to come to it. False when it has come to it, or the task is over.
+    fn recall(&self) -> bool {
+        false
+    }
 
     /// The worker starts the call. False when the task was withdrawn before.
     fn begin(&self, _: &dyn Host) -> bool {
         false
     }
 
-    /// The call that was begun is over.
-    fn reply(&self, _: Reply, _: Option<Box<Captured>>, _: &dyn Host) {}
+    /// The call that was begun is over. Gives who is to be woken, and the call that nobody needs any more.
+    fn reply(&self, _: Reply, _: Option<Box<Captured>>, _: &dyn Host) -> (Option<Waker>, Option<Arc<Call>>) {
+        (None, None)
+    }
 
     /// What the attempt that is under way has written, where its end is not a reply.
     fn keep_captured(&self, _: Box<Captured>) {}

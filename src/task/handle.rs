@@ -205,6 +205,12 @@ impl<R> TaskHandle<R> {
         poll
     }
 
+    /// Polls the task alone, without a word to its owner: for who does not wait in a task, and has no time to spare.
+    #[cfg(all(feature = "processes", target_os = "linux"))]
+    pub(crate) fn poll_alone(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, TaskError>> {
+        self.task.poll_take(cx).map(|(result, ..)| result.map_err(|error| *error))
+    }
+
     /// Waits for the end of the task and leaves the result where it is.
     pub(crate) fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut poll = self.task.poll_finished(cx);

@@ -239,7 +239,9 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
                 }
             };
             let result = result.map(|_| out).map_err(Box::new);
-            self.reply(Reply { result, tally }, None, &**host);
+            if let (Some(waker), _) = self.reply(Reply { result, tally }, None, &**host) {
+                wake(waker);
+            }
         }
         None
     }
@@ -319,12 +321,19 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         self.has_options
     }
 
-    fn recall(&self) {
+    fn recall(&self) -> bool {
         let mut stage = lock(&self.stage);
-        *stage = match mem::replace(&mut *stage, Stage::Gone) {
-            Stage::Sent { work, since, .. } => Stage::Queued { work, since },
-            other => other,
-        };
+        match mem::replace(&mut *stage, Stage::Gone) {
+            // Both under the lock: who cancels finds it here or there, and never between.
+            Stage::Sent { work, since, claim, ticket, .. } if claim.withdraw(ticket) => {
+                *stage = Stage::Queued { work, since };
+                true
+            }
+            other => {
+                *stage = other;
+                false
+            }
+        }
     }
 
     fn begin(&self, host: &dyn Host) -> bool {
@@ -350,7 +359,12 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         true
     }
 
-    fn reply(&self, reply: Reply, captured: Option<Box<Captured>>, host: &dyn Host) {
+    fn reply(
+        &self,
+        reply: Reply,
+        captured: Option<Box<Captured>>,
+        host: &dyn Host,
+    ) -> (Option<Waker>, Option<Arc<Call>>) {
         let now = Stamp::now();
         let Reply { result, tally } = reply;
         let left = if result.is_ok() { Left::Completed } else { Left::Failed };
@@ -363,16 +377,15 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
                 *stage = Stage::Done { result, facts, captured };
                 drop(stage);
                 host.told(self, left, why);
-                let Work { waker, .. } = work;
-                if let Some(waker) = waker {
-                    wake(waker);
-                }
+                let Work { waker, call, .. } = work;
+                (waker, Some(call))
             }
             other => {
                 *stage = other;
                 host.left(self, Tally::default(), now);
                 drop(stage);
                 discard((result, captured));
+                (None, None)
             }
         }
     }
@@ -405,7 +418,14 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
     }
 
     fn ask_to_stop(&self, reason: TaskError) -> bool {
-        match &mut *lock(&self.stage) {
+        let mut stage = lock(&self.stage);
+        // What was sent and not taken has not begun, and is not running.
+        if let Stage::Sent { claim, ticket, .. } = &*stage
+            && !claim.is_taken(*ticket)
+        {
+            return false;
+        }
+        match &mut *stage {
             Stage::Sent { work, .. } | Stage::Running { work, .. } => {
                 work.stop.get_or_insert(reason);
                 self.asked.store(true, Ordering::Release);

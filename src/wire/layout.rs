@@ -141,6 +141,9 @@ impl Claim {
 /// In the third word of a call: what it writes is captured, in files that were sent before.
 pub(crate) const CAPTURED: u64 = 1 << 63;
 
+/// In the second word of a reply: there are messages on the socket that come before it.
+pub(crate) const SAID: u64 = 1 << 63;
+
 /// What a frame is. The words of a call are the function's entry and, for a large one, the length of its argument; those of a
 /// reply are the counts of the tasks and, for a large one, the length of the result.
 pub(crate) mod kind {

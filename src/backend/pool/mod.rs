@@ -330,8 +330,14 @@ impl Pool {
 
     /// A worker waits for tasks of the pool. Who is on the way already may be stuck behind it, so another is asked for.
     pub(in crate::backend) fn call_stand_in(self: &Arc<Self>, blocked: bool) {
-        if self.has_tasks() && self.lanes.has_place() {
-            self.summon(Summons::StandIn { blocked });
+        if self.has_tasks() {
+            // One that was too many, and slept, may work now.
+            for sleeper in self.lanes.all_sleepers() {
+                sleeper.wake();
+            }
+            if self.lanes.has_place() {
+                self.summon(Summons::StandIn { blocked });
+            }
         }
         self.call_for_own_work();
     }

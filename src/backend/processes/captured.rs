@@ -46,7 +46,7 @@ impl Files {
         let (out, err, records) =
             (file("polypool-stdout")?, file("polypool-stderr")?, file("polypool-records")?);
         let fds = [out.as_fd(), err.as_fd(), records.as_fd()];
-        control.say_with(&ToWorker::Capture { ticket }, &fds)?;
+        control.nudge_with(&ToWorker::Capture { ticket }, &fds)?;
         Ok(Self { out, err, records })
     }
 }

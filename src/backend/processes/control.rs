@@ -1,6 +1,7 @@
 //! The pool's end of the socket beside the rings. Owns the reading and writing of messages; what they mean is the worker's.
 
 use std::{
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex},
 };
@@ -8,7 +9,10 @@ use std::{
 use rustix::{io::Errno, net::RecvFlags};
 
 use crate::{
-    sys::{lock::lock, process::send_with},
+    sys::{
+        lock::lock,
+        process::{send_now, send_with},
+    },
     wire::control::{Inbox, ToPool, ToWorker, encode},
 };
 
@@ -29,14 +33,27 @@ impl Control {
 
     /// Sends a message. One that cannot be sent is dropped: its receiver is dying.
     pub(super) fn say(&self, message: &ToWorker) {
-        let _ = self.say_with(message, &[]);
+        let Ok(bytes) = encode(message) else { return };
+        let _turn = lock(&self.outbox);
+        let _ = send_all(self.fd.as_fd(), &bytes, &[]);
     }
 
-    /// Sends a message, and descriptors with it.
-    pub(super) fn say_with(&self, message: &ToWorker, fds: &[BorrowedFd<'_>]) -> std::io::Result<()> {
-        let bytes = encode(message).map_err(std::io::Error::other)?;
-        let _turn = lock(&self.outbox);
-        send_all(self.fd.as_fd(), &bytes, fds)
+    /// Sends a short message if that can be done at once.
+    pub(super) fn nudge(&self, message: &ToWorker) -> bool {
+        self.nudge_with(message, &[]).is_ok()
+    }
+
+    /// The same with descriptors.
+    pub(super) fn nudge_with(&self, message: &ToWorker, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let bytes = encode(message).map_err(io::Error::other)?;
+        let Ok(_turn) = self.outbox.try_lock() else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        match send_now(self.fd.as_fd(), &bytes, fds)? {
+            sent if sent == bytes.len() => Ok(()),
+            // It fits into any buffer, or nothing of it does.
+            sent => send_all(self.fd.as_fd(), &bytes[sent..], &[]),
+        }
     }
 
     /// Reads what is there. False when the other end is closed.

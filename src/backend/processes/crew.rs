@@ -6,21 +6,25 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Poll, Waker},
+    task::{Poll, Wake, Waker},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
+use futures::future::{Either, select};
 
 use super::{Processes, forkserver::Depot, launch, worker::Worker};
 use crate::{
     backend::{Arrival, PoolContext, Stats, Workers, lane::Lane, pool::Pool},
     error::{Exit, TaskError, WorkerLost},
     policy::CancellationPolicy,
-    runtime::reactor::{Trigger, Watch, Watcher, watch},
+    runtime::{
+        Alarm, Readiness, Sleep,
+        reactor::{Trigger, Watch, Watcher, watch},
+    },
     sys::{lock::lock, process::bell},
     task::{TaskId, catch::wake},
 };
@@ -42,6 +46,10 @@ pub(super) struct Crew {
     /// Those who look for replies all the time.
     watchers: AtomicUsize,
     waiting_for_end: Mutex<Vec<Waker>>,
+    /// When somebody looks whether the runtime hears the bell.
+    round: Mutex<Option<Alarm>>,
+    makes_rounds: AtomicBool,
+    by_runtime: AtomicBool,
     /// Where the fork server is, if there is one. Others may have it, too.
     depot: Arc<Depot>,
 }
@@ -52,7 +60,11 @@ struct List {
     /// Starts that failed since one did not.
     failures: u32,
     /// While there are workers.
-    watch: Option<Watch>,
+    watch: Option<BellWatch>,
+    /// The runtime was too late to hear the bell, and is not asked again.
+    runtime_is_late: bool,
+    /// Numbers the watches, from 1.
+    generation: u32,
 }
 
 impl Crew {
@@ -66,6 +78,9 @@ impl Crew {
             starting: AtomicUsize::new(0),
             watchers: AtomicUsize::new(0),
             waiting_for_end: Mutex::default(),
+            round: Mutex::default(),
+            makes_rounds: AtomicBool::new(false),
+            by_runtime: AtomicBool::new(false),
         }))
     }
 
@@ -143,7 +158,8 @@ impl Crew {
             return;
         }
         let crew = Arc::clone(self);
-        self.context.spawn_blocking(move || {
+        // On a thread of our own: the runtime's may all be waiting for this very worker.
+        self.context.spawn_thread(move || {
             if let Some(lane) = arrival.claim() {
                 crew.start(lane, Duration::ZERO);
             }
@@ -186,9 +202,86 @@ impl Crew {
     fn watch_bell(self: &Arc<Self>, list: &mut List) -> io::Result<()> {
         if list.watch.is_none() {
             let me: Weak<dyn Watcher> = Arc::downgrade(&(Arc::clone(self) as Arc<dyn Watcher>));
-            list.watch = Some(watch(Arc::clone(&self.bell), Trigger::Edge, me, 0)?);
+            list.generation += 1;
+            list.watch = Some(self.start_watch(list, me)?);
         }
         Ok(())
+    }
+
+    /// By the runtime, where that spares a switch between threads; else by a thread of ours.
+    fn start_watch(self: &Arc<Self>, list: &List, me: Weak<dyn Watcher>) -> io::Result<BellWatch> {
+        #[cfg(feature = "tokio")]
+        if !list.runtime_is_late
+            && let Some(pool) = self.pool()
+            && let Some(watch) = pool.port().watch(Arc::clone(&self.bell), Weak::clone(&me), RUNG, list.generation)
+        {
+            self.by_runtime.store(true, Ordering::SeqCst);
+            return Ok(BellWatch::ByRuntime { _watch: watch });
+        }
+        Ok(BellWatch::ByThread { _watch: watch(Arc::clone(&self.bell), Trigger::Edge, me, RUNG)? })
+    }
+
+    /// A runtime that nobody drives hears nothing. So now and then somebody looks, as long as it is the one to hear.
+    #[cfg(feature = "tokio")]
+    fn watch_runtime(self: &Arc<Self>) {
+        let at = Instant::now() + PATIENCE;
+        *lock(&self.round) = Some(Alarm::set(at, Waker::from(Arc::new(Round(Arc::downgrade(self))))));
+    }
+
+    /// Looks for replies that nobody has taken for so long. If there are, the thread of ours takes over.
+    #[cfg(feature = "tokio")]
+    fn make_round(self: &Arc<Self>) {
+        self.makes_rounds.store(false, Ordering::SeqCst);
+        let workers = self.all();
+        let is_late = workers.iter().filter(|worker| worker.is_overdue()).count() > 0;
+        if is_late && self.by_runtime.load(Ordering::SeqCst) {
+            self.take_over();
+        } else if workers.iter().any(|worker| worker.is_busy()) {
+            self.expects_replies();
+        }
+    }
+
+    /// A worker has something to do, and will ring the bell when it is done.
+    #[cfg(feature = "tokio")]
+    pub(super) fn expects_replies(self: &Arc<Self>) {
+        if self.by_runtime.load(Ordering::Relaxed)
+            && !self.makes_rounds.load(Ordering::SeqCst)
+            && !self.makes_rounds.swap(true, Ordering::SeqCst)
+        {
+            self.watch_runtime();
+        }
+    }
+
+    #[cfg(not(feature = "tokio"))]
+    pub(super) fn expects_replies(&self) {}
+
+    /// The runtime does not hear the bell, or not soon enough.
+    fn take_over(self: &Arc<Self>) {
+        self.by_runtime.store(false, Ordering::SeqCst);
+        let me: Weak<dyn Watcher> = Arc::downgrade(&(Arc::clone(self) as Arc<dyn Watcher>));
+        let old = {
+            let mut list = lock(&self.workers);
+            list.runtime_is_late = true;
+            if list.workers.is_empty() {
+                list.watch.take()
+            } else {
+                match watch(Arc::clone(&self.bell), Trigger::Edge, me, RUNG) {
+                    Ok(watch) => list.watch.replace(BellWatch::ByThread { _watch: watch }),
+                    Err(error) => {
+                        tracing::error!(%error, "nobody hears the bell of the worker processes");
+                        None
+                    }
+                }
+            }
+        };
+        drop(old);
+        self.readable_now();
+    }
+
+    fn readable_now(self: &Arc<Self>) {
+        for worker in self.all() {
+            worker.collect();
+        }
     }
 
     /// A worker says that it works.
@@ -227,7 +320,7 @@ impl Crew {
         }
         let pause = PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
         let crew = Arc::clone(self);
-        self.context.spawn_blocking(move || crew.start(lane, pause));
+        self.context.spawn_thread(move || crew.start(lane, pause));
     }
 
     /// No worker will ever work.
@@ -272,6 +365,10 @@ impl Crew {
             (if gone { list.watch.take() } else { None }, gone)
         };
         drop(watch);
+        // Who comes in its place may have what waits behind others.
+        for other in self.all() {
+            other.recall();
+        }
         if gone {
             std::mem::take(&mut *lock(&self.waiting_for_end)).into_iter().for_each(wake);
         }
@@ -287,9 +384,57 @@ fn in_words(exit: Exit) -> String {
 }
 
 impl Watcher for Crew {
-    fn readable(self: Arc<Self>, _: u32) {
-        for worker in self.all() {
-            worker.collect();
+    fn readable(self: Arc<Self>, what: u32) {
+        if what == RUNG {
+            self.readable_now();
+            return;
+        }
+        // The runtime has ended, unless it was told to stop watching.
+        let is_watching = {
+            let list = lock(&self.workers);
+            list.generation == what && list.watch.as_ref().is_some_and(BellWatch::is_by_runtime)
+        };
+        if is_watching {
+            self.take_over();
+        }
+    }
+}
+
+/// What the one who watches the bell has heard: that it rang. The number of the watch says that it is over.
+const RUNG: u32 = 0;
+
+/// How long a fork server may take to end.
+const SERVERS_FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long a reply may lie there before somebody else sees to it.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Who hears the bell, until it is dropped.
+enum BellWatch {
+    #[cfg(feature = "tokio")]
+    ByRuntime { _watch: Readiness },
+    ByThread { _watch: Watch },
+}
+
+impl BellWatch {
+    fn is_by_runtime(&self) -> bool {
+        match self {
+            #[cfg(feature = "tokio")]
+            Self::ByRuntime { .. } => true,
+            Self::ByThread { .. } => false,
+        }
+    }
+}
+
+/// Wakes the crew for its round.
+#[cfg(feature = "tokio")]
+struct Round(Weak<Crew>);
+
+#[cfg(feature = "tokio")]
+impl Wake for Round {
+    fn wake(self: Arc<Self>) {
+        if let Some(crew) = self.0.upgrade() {
+            crew.make_round();
         }
     }
 }
@@ -306,6 +451,8 @@ impl Workers for Office {
     fn resized(&self, max_workers: usize) {
         for worker in self.0.all() {
             worker.resized(max_workers);
+            // There may be places for what waits behind others.
+            worker.recall();
         }
     }
 
@@ -342,7 +489,13 @@ impl Workers for Office {
         .await;
         if self.0.options.depot.is_none() {
             self.0.depot.hang_up();
-            std::future::poll_fn(|cx| self.0.depot.poll_gone(cx)).await;
+            let gone = std::future::poll_fn(|cx| self.0.depot.poll_gone(cx));
+            if let Some(patience) = Sleep::new(SERVERS_FAREWELL)
+                && let Either::Right((_, gone)) = select(gone, patience).await
+            {
+                self.0.depot.kill();
+                gone.await;
+            }
         }
         None
     }

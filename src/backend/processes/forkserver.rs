@@ -71,12 +71,13 @@ struct Line {
 impl Depot {
     /// Has a worker forked, which gets this end of a socket. `make` makes that when there is a server: it is not to lie about while
     /// one is waited for.
-    pub(super) fn fork<T>(
+    pub(super) fn fork<T, U>(
         self: &Arc<Self>,
         crew: &Crew,
         lane: &Lane,
         make: impl FnOnce() -> io::Result<(OwnedFd, T)>,
-    ) -> io::Result<(Child, T)> {
+        keep: impl FnOnce(T) -> U,
+    ) -> io::Result<(Child, U)> {
         let mut server = lock(&self.server);
         if lane.is_useless() {
             return Err(nobody_needs_it());
@@ -87,7 +88,12 @@ impl Depot {
             Some(usable) => usable,
             None => Server::start(self, crew, lane)?,
         };
-        let forked = make().and_then(|(its, more)| Ok((asked.fork(&its)?, more)));
+        let forked = make().and_then(|(its, more)| {
+            asked.ask(its)?;
+            Ok(more)
+        });
+        // Without what `make` holds while a descriptor is handed over: a server may be slow, and others wait for that.
+        let forked = forked.map(keep).and_then(|kept| Ok((asked.answer()?, kept)));
         *server = Some(asked);
         forked
     }
@@ -96,6 +102,16 @@ impl Depot {
     pub(super) fn hang_up(&self) {
         let lines = lock(&self.lines).clone();
         lines.iter().for_each(|line| line.hang_up());
+    }
+
+    /// Ends servers that did not end when they were told.
+    pub(super) fn kill(&self) {
+        let lines = lock(&self.lines).clone();
+        for line in lines {
+            // It may be gone already.
+            let _ = line.child.signal_group(Signal::KILL);
+            let _ = line.child.signal(Signal::KILL);
+        }
     }
 
     /// Waits until no server is left.
@@ -156,12 +172,16 @@ impl Server {
         }
     }
 
-    fn fork(&mut self, its: &OwnedFd) -> io::Result<Child> {
+    fn ask(&mut self, its: OwnedFd) -> io::Result<()> {
         let bytes = encode(&ToServer::Fork).map_err(io::Error::other)?;
         if let Err(error) = send_all(self.line.socket.as_fd(), &bytes, &[its.as_fd()]) {
             self.line.hang_up();
             return Err(error);
         }
+        Ok(())
+    }
+
+    fn answer(&mut self) -> io::Result<Child> {
         let mut fds = Vec::new();
         match self.hear(&mut fds)? {
             FromServer::Forked { pid } => {

@@ -5,13 +5,16 @@ use std::{
     collections::HashMap,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
 };
 
 use super::worker::Worker;
 use crate::{
-    backend::{Released, Stats, anchor::Anchor, pool::Pool, seat::Seat},
+    backend::{Released, Stats, anchor::Anchor, pool::Pool, room::Entering, seat::Seat},
     error::TaskError,
     function::Call,
     sys::lock::lock,
@@ -39,22 +42,23 @@ impl Inner {
     }
 
     pub(super) fn submit(&self, worker: &Arc<Worker>, pool: &Arc<Pool>, submission: Submission) {
-        let id = submission.id;
         let relay = Arc::new(Relay {
-            id,
+            id: submission.id,
             worker: Arc::downgrade(worker),
-            handle: Mutex::new(Some(launch(pool, submission))),
+            pool: Arc::downgrade(pool),
+            stage: Mutex::new(Some(Stage::Entering(pool.enter(), submission))),
+            again: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
         });
-        lock(&self.tasks).insert(id, Arc::clone(&relay));
+        lock(&self.tasks).insert(relay.id, Arc::clone(&relay));
         relay.look();
     }
 
     pub(super) fn cancel(&self, id: u64) {
         let relay = lock(&self.tasks).get(&id).cloned();
-        let handle = relay.and_then(|relay| lock(&relay.handle).as_ref().map(TaskHandle::abort_handle));
-        // Not under a lock: the end of the task wakes who waits, and that is the relay.
-        if let Some(handle) = handle {
-            handle.abort();
+        if let Some(relay) = relay {
+            relay.cancelled.store(true, Ordering::SeqCst);
+            relay.look();
         }
     }
 
@@ -64,18 +68,18 @@ impl Inner {
     }
 }
 
+/// A task of a task, for which there is a place in the queue.
 fn launch(pool: &Arc<Pool>, submission: Submission) -> TaskHandle<Vec<u8>> {
     let Submission { entry, arg, tasks, priority, name, timeout, retries, is_counted, .. } = submission;
-    let options = (priority != 0 || name.is_some() || timeout.is_some() || retries.is_some()).then(|| {
+    let has_options = priority != 0 || name.is_some() || timeout.is_some() || retries.is_some();
+    let options = has_options.then(|| {
         let mut options = TaskOptions::new().priority(priority);
-        options = match timeout {
-            Some(timeout) => options.timeout(timeout),
-            None => options,
-        };
-        options = match retries {
-            Some(retries) => options.retries(retries),
-            None => options,
-        };
+        if let Some(timeout) = timeout {
+            options = options.timeout(timeout);
+        }
+        if let Some(retries) = retries {
+            options = options.retries(retries);
+        }
         Arc::new(match name {
             Some(name) => options.name(name),
             None => options,
@@ -83,34 +87,74 @@ fn launch(pool: &Arc<Pool>, submission: Submission) -> TaskHandle<Vec<u8>> {
     });
     let call = Call { entry, arg: arg.into(), tasks };
     let task = Arc::new(RemoteCell::new(call, Ok, options, true, is_counted));
-    let pushed = pool.admit().and_then(|()| pool.push(Arc::<RemoteCell<Vec<u8>>>::clone(&task), priority));
-    if let Err(reason) = pushed {
+    if let Err(reason) = pool.push(Arc::<RemoteCell<Vec<u8>>>::clone(&task), priority) {
         task.resolve(reason, false, &());
     }
     TaskHandle::new(task, Arc::new(Anchor { pool: Arc::clone(pool) }))
 }
 
-/// A task of a task: it sends the result back when there is one.
+/// A task of a task on its way: it waits for a place in the queue, as the one who submitted it would, then for its result, which
+/// it sends back.
+///
+/// As everywhere, nobody waits for another who is at it: he leaves word.
 struct Relay {
     id: u64,
     worker: Weak<Worker>,
-    handle: Mutex<Option<TaskHandle<Vec<u8>>>>,
+    pool: Weak<Pool>,
+    /// None while somebody is at it, and when it is over.
+    stage: Mutex<Option<Stage>>,
+    again: AtomicBool,
+    cancelled: AtomicBool,
+}
+
+enum Stage {
+    Entering(Entering, Submission),
+    Submitted(TaskHandle<Vec<u8>>),
 }
 
 impl Relay {
     fn look(self: &Arc<Self>) {
+        self.again.store(true, Ordering::SeqCst);
+        while self.again.load(Ordering::SeqCst) {
+            // Taken out: whoever is woken by what happens here may come back here.
+            let Some(stage) = lock(&self.stage).take() else { return };
+            self.again.store(false, Ordering::SeqCst);
+            match self.advance(stage) {
+                Ok(result) => {
+                    self.send_back(result);
+                    return;
+                }
+                Err(stage) => *lock(&self.stage) = Some(stage),
+            }
+        }
+    }
+
+    fn advance(self: &Arc<Self>, stage: Stage) -> Result<Result<Vec<u8>, TaskError>, Stage> {
         let waker = Waker::from(Arc::clone(self));
-        let result: Result<Vec<u8>, TaskError> = {
-            let mut slot = lock(&self.handle);
-            let Some(handle) = slot.as_mut() else { return };
-            match Pin::new(handle).poll(&mut Context::from_waker(&waker)) {
-                Poll::Pending => return,
-                Poll::Ready(result) => {
-                    *slot = None;
-                    result
+        let mut cx = Context::from_waker(&waker);
+        let is_cancelled = self.cancelled.load(Ordering::SeqCst);
+        let mut handle = match stage {
+            Stage::Entering(..) if is_cancelled => return Ok(Err(TaskError::Cancelled)),
+            Stage::Entering(mut entering, submission) => {
+                let Some(pool) = self.pool.upgrade() else { return Ok(Err(TaskError::Shutdown)) };
+                match Pin::new(&mut entering).poll(&mut cx) {
+                    Poll::Pending => return Err(Stage::Entering(entering, submission)),
+                    Poll::Ready(()) => launch(&pool, submission),
                 }
             }
+            Stage::Submitted(handle) => handle,
         };
+        if is_cancelled {
+            handle.abort();
+        }
+        // Not as one who waits: there is nobody whose place could be given away, and nobody to spin.
+        match handle.poll_alone(&mut cx) {
+            Poll::Ready(result) => Ok(result),
+            Poll::Pending => Err(Stage::Submitted(handle)),
+        }
+    }
+
+    fn send_back(&self, result: Result<Vec<u8>, TaskError>) {
         if let Some(worker) = self.worker.upgrade() {
             worker.inner().forget(self.id);
             // It may be large, and the process in no hurry to read it.

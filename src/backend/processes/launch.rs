@@ -71,7 +71,8 @@ fn bring(crew: &Crew, lane: &Lane) -> io::Result<(Child, Arc<OwnedFd>)> {
             Ok((child, ours))
         }
         StartMethod::ForkServer => {
-            let (child, (ours, _no_fork)) = crew.depot().fork(crew, lane, socket)?;
+            // What keeps others from forking is let go of when the socket was handed over.
+            let (child, ours) = crew.depot().fork(crew, lane, socket, |(ours, _no_fork)| ours)?;
             Ok((child, ours))
         }
         StartMethod::Fork => fork_worker(crew.options()),

@@ -38,6 +38,8 @@ pub(super) struct Link {
 pub(super) struct Received {
     pub(super) ticket: u64,
     pub(super) reply: Reply,
+    /// There are messages that come before it.
+    pub(super) said: bool,
 }
 
 /// What became of a call that was to be sent.
@@ -75,7 +77,17 @@ impl Link {
         &self.claims
     }
 
-    /// Sends a call; the worker looks at it when it is notified, or before. What a call that `is_captured` needs was sent.
+    /// Announces a call by this ticket. Comes before `send`, and before anybody can try to take it back.
+    pub(super) fn offer(&self, ticket: u64) {
+        layout::Claim::of(ticket).send(&self.memory);
+    }
+
+    pub(super) fn offer_and_send(&mut self, ticket: u64, call: &Call, is_captured: bool) -> Result<Sent, Nonsense> {
+        self.offer(ticket);
+        self.send(ticket, call, is_captured)
+    }
+
+    /// Sends a call that was offered; the worker looks at it when it is notified, or before. What a call that `is_captured` needs was sent.
     pub(super) fn send(&mut self, ticket: u64, call: &Call, is_captured: bool) -> Result<Sent, Nonsense> {
         let len = call.arg.len();
         let is_large = len >= LARGE;
@@ -90,7 +102,6 @@ impl Link {
             }
         }
         let kind = if is_large { kind::LARGE_CALL } else { kind::CALL };
-        layout::Claim::of(ticket).send(&self.memory);
         let tasks = call.tasks | if is_captured { CAPTURED } else { 0 };
         let frame = Frame { kind, ticket, words: [call.entry, len as u64, tasks] };
         if !self.calls.push(frame, if is_large { &[] } else { &call.arg })? {
@@ -127,9 +138,14 @@ impl Link {
         };
         let is_large = matches!(frame.kind, kind::LARGE_DONE | kind::LARGE_FAILED);
         let bytes = if is_large {
-            let bytes = self.results.take(frame.words[2]);
+            let bytes = match self.results.take(frame.words[2]) {
+                Ok(bytes) => Ok(bytes),
+                // It cannot have written that much.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Nonsense),
+                Err(error) => Err(TaskError::Decode(format!("a result of {} bytes: {error}", frame.words[2]))),
+            };
             self.results.free(frame.words[2]);
-            bytes.map_err(|error| TaskError::Decode(format!("a result of {} bytes: {error}", frame.words[2])))
+            bytes
         } else {
             let mut bytes = Vec::new();
             self.memory.read_into(at, len, &mut bytes);
@@ -160,7 +176,7 @@ impl Link {
             failed: (words[0] >> 32) as u32,
             cancelled: words[1] as u32,
         };
-        Ok(Some(Received { ticket: frame.ticket, reply: Reply { result, tally } }))
+        Ok(Some(Received { ticket: frame.ticket, reply: Reply { result, tally }, said: words[1] & layout::SAID != 0 }))
     }
 
     pub(super) fn has_replies(&self) -> bool {
@@ -187,6 +203,10 @@ impl Link {
         }
         armed.store(0, Ordering::SeqCst);
         false
+    }
+
+    pub(super) fn is_armed(&self) -> bool {
+        layout::armed(&self.memory).load(Ordering::SeqCst) == 1
     }
 
     pub(super) fn disarm(&self) {

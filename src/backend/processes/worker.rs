@@ -47,7 +47,7 @@ use crate::{
         process::{Child, Ended, Signal, resident_private},
         shm::Mapping,
     },
-    task::TaskState,
+    task::{TaskState, catch::wake},
     wire::{
         control::{ToPool, ToWorker},
         layout,
@@ -99,6 +99,9 @@ struct State {
     phase: Phase,
     /// The front, which has begun, and those behind it.
     sent: VecDeque<OnItsWay>,
+    /// Who is to be woken when nobody looks after the worker any more.
+    wakers: Vec<Waker>,
+    was_unheard: bool,
     /// The call whose place another has, or 0.
     released: u64,
     next_ticket: u64,
@@ -166,6 +169,8 @@ impl Worker {
             phase: Phase::Starting,
             sent: VecDeque::new(),
             released: 0,
+            wakers: Vec::new(),
+            was_unheard: false,
             next_ticket: 1,
             pace: None,
             front_since: Instant::now(),
@@ -241,7 +246,7 @@ impl Worker {
     pub(super) fn say_apart(self: &Arc<Self>, message: ToWorker) {
         let me = Arc::clone(self);
         if let Some(crew) = self.crew() {
-            crew.context().spawn_blocking(move || me.control.say(&message));
+            crew.context().spawn_thread(move || me.control.say(&message));
         }
     }
 
@@ -281,6 +286,10 @@ impl Worker {
             while self.again.swap(false, Ordering::SeqCst) {
                 self.step(&mut state);
             }
+            // Not while the state is held: whoever is woken may have the next call for this worker.
+            let wakers = mem::take(&mut state.wakers);
+            drop(state);
+            wakers.into_iter().for_each(wake);
         }
     }
 
@@ -292,9 +301,27 @@ impl Worker {
     /// Has the pool's bell rung for this one?
     pub(super) fn collect(self: &Arc<Self>) {
         // Whoever is at it may have looked before.
-        if self.in_passing(|state| state.link.has_replies()).unwrap_or(true) {
+        let is_due = |state: &mut State| {
+            // A bell that was rung for a reply which was taken before is to be set again.
+            state.link.has_replies() || (!state.sent.is_empty() && !state.link.is_armed())
+        };
+        if self.in_passing(is_due).unwrap_or(true) {
             self.look_after();
         }
+    }
+
+    /// Are there replies that were there when somebody last asked?
+    pub(super) fn is_overdue(self: &Arc<Self>) -> bool {
+        let look = |state: &mut State| {
+            let has_replies = state.link.has_replies();
+            let was = mem::replace(&mut state.was_unheard, has_replies);
+            has_replies && was
+        };
+        self.in_passing(look).unwrap_or(false)
+    }
+
+    pub(super) fn is_busy(self: &Arc<Self>) -> bool {
+        self.in_passing(|state| !state.sent.is_empty()).unwrap_or(true)
     }
 
     /// Does something small, if nobody else is at it. Who left word meanwhile is heard.
@@ -318,6 +345,9 @@ impl Worker {
         }
         // In this order: what a worker wrote before it died is there when its death is seen.
         let dead = self.dead.load(Ordering::SeqCst);
+        if state.phase == Phase::Doomed && !dead {
+            return;
+        }
         if self.collect_replies(state).is_err() {
             tracing::error!(pid = self.pid(), "a worker wrote nonsense to its shared memory, and is ended");
             self.doom(state);
@@ -332,8 +362,11 @@ impl Worker {
         }
         self.release_front(state);
         self.stop_front(state);
-        if self.recall.swap(false, Ordering::SeqCst) {
-            Self::recall_behind(state, 1);
+        if self.recall.swap(false, Ordering::SeqCst)
+            && Self::recall_behind(state, 1) > 0
+            && let Some(lane) = &state.lane
+        {
+            lane.call_others();
         }
         match state.phase {
             Phase::Starting if state.lane.as_ref().is_some_and(Lane::is_useless) => self.doom(state),
@@ -343,9 +376,14 @@ impl Worker {
             _ => {}
         }
         state.link.notify();
-        let is_watched = self.crew().is_some_and(|crew| crew.is_watched());
-        if !state.sent.is_empty() && !is_watched && !state.link.arm() {
-            self.again.store(true, Ordering::SeqCst);
+        if !state.sent.is_empty()
+            && state.phase != Phase::Doomed
+            && let Some(crew) = self.crew()
+        {
+            crew.expects_replies();
+            if !crew.is_watched() && !state.link.arm() {
+                self.again.store(true, Ordering::SeqCst);
+            }
         }
     }
 
@@ -371,6 +409,7 @@ impl Worker {
 
     fn collect_replies(self: &Arc<Self>, state: &mut State) -> Result<(), Nonsense> {
         let mut count = 0;
+        state.was_unheard = false;
         while let Some(received) = state.link.receive()? {
             count += 1;
             if !self.finish(state, received) {
@@ -392,6 +431,9 @@ impl Worker {
         let Some(front) = Self::take_front(state, received.ticket) else {
             return false;
         };
+        if received.said {
+            self.control.read(|message| self.hear(message));
+        }
         let Some(lane) = &state.lane else { return false };
         state.tasks_done += front.tasks();
         let captured = Capture::take(&mut state.capture, received.ticket, self.seat.index());
@@ -400,13 +442,17 @@ impl Worker {
                 captured.into_iter().for_each(|captured| front.keep_captured(captured));
                 lane.stopped_call(&front, reason);
             }
-            None => lane.end_call(&front, received.reply, captured),
+            None => {
+                let (waker, _) = lane.end_call(&front, received.reply, captured);
+                state.wakers.extend(waker);
+            }
         }
         if let Phase::Stopping { step, .. } = state.phase {
             state.phase = Phase::Working;
             if step != Step::Asked {
                 // It was signalled, and ends sooner or later, with whatever it does then. Better now.
                 Self::recall_behind(state, 0);
+                Self::promote(state);
                 self.doom(state);
                 return true;
             }
@@ -422,7 +468,9 @@ impl Worker {
             if front.ticket == ticket {
                 return Some(front.task);
             }
-            if front.ticket > ticket || state.link.is_sent(front.ticket) {
+            // One that was withdrawn is over.
+            if front.ticket > ticket || front.task.state() != TaskState::Finished {
+                state.sent.push_front(front);
                 return None;
             }
             Self::drop_withdrawn(state, front);
@@ -501,7 +549,7 @@ impl Worker {
         let len = call.arg.len() as u64;
         let refused = match limit {
             Some(limit) if len > limit => Some(TaskError::TooLarge { size: len, limit }),
-            _ => match link.send(state.next_ticket, &call, is_captured) {
+            _ => match link.offer_and_send(state.next_ticket, &call, is_captured) {
                 Ok(Sent::Yes) => None,
                 Ok(Sent::Impossible(why)) => Some(TaskError::Encode(why)),
                 Ok(Sent::Full) | Err(_) => {
@@ -515,7 +563,8 @@ impl Worker {
         if let Some(error) = refused {
             let tally =
                 Counted { failed: u32::try_from(call.tasks).unwrap_or(u32::MAX), ..Counted::default() };
-            lane.end_call(&task, Reply { result: Err(Box::new(error)), tally }, None);
+            let (waker, _) = lane.end_call(&task, Reply { result: Err(Box::new(error)), tally }, None);
+            state.wakers.extend(waker);
             return;
         }
         state.sent.push_back(OnItsWay { ticket: state.next_ticket, task });
@@ -540,30 +589,36 @@ impl Worker {
         let mut on_their_way: u64 =
             if most.is_some() { state.sent.iter().map(|call| call.task.tasks()).sum() } else { 0 };
         while state.sent.len() <= depth && most.is_none_or(|most| on_their_way < most) {
+            // A claim's word is used again after so many tickets.
+            let oldest = state.sent.front().map_or(state.next_ticket, |front| front.ticket);
+            if state.next_ticket - oldest >= Link::most_sent() as u64 {
+                return;
+            }
             let State { lane: Some(lane), link, .. } = state else { return };
             let Some(task) = lane.take_ahead() else { return };
             if task.has_options() {
                 lane.put_back(task);
                 return;
             }
+            // Before the task is said to be there: who cancels it then looks at this.
+            link.offer(state.next_ticket);
             let Some(call) = task.send(link.claims(), state.next_ticket, lane.index() as u32) else {
                 lane.found_withdrawn();
                 continue;
             };
-            if call.arg.len() >= layout::LARGE {
-                task.recall();
-                lane.put_back(task);
-                return;
-            }
-            match link.send(state.next_ticket, &call, false) {
-                Ok(Sent::Yes) => {
+            let sent = call.arg.len() < layout::LARGE && link.send(state.next_ticket, &call, false) == Ok(Sent::Yes);
+            match sent {
+                true => {
                     on_their_way += task.tasks();
                     state.sent.push_back(OnItsWay { ticket: state.next_ticket, task });
                     state.next_ticket += 1;
                 }
-                _ => {
-                    task.recall();
-                    lane.put_back(task);
+                false => {
+                    if task.recall() {
+                        lane.put_back(task);
+                    } else {
+                        lane.found_withdrawn();
+                    }
                     return;
                 }
             }
@@ -575,9 +630,8 @@ impl Worker {
         let mut count = 0;
         while state.sent.len() > keep {
             let Some(last) = state.sent.back() else { break };
-            if state.link.claims().withdraw(last.ticket) {
+            if last.task.recall() {
                 let Some(call) = state.sent.pop_back() else { break };
-                call.task.recall();
                 state.link.withdrawn(call.ticket);
                 if let Some(lane) = &state.lane {
                     lane.put_back(call.task);
@@ -662,6 +716,11 @@ impl Worker {
         }
         let ticket = front.ticket;
         let now = Instant::now();
+        if state.link.has_replies() {
+            // It may have ended by itself.
+            self.again.store(true, Ordering::SeqCst);
+            return;
+        }
         let grace = self.crew().map_or(Duration::ZERO, |crew| crew.grace());
         let after = now.checked_add(grace).unwrap_or_else(|| now + Duration::from_secs(1 << 30));
         let (next, step) = match state.phase {
@@ -678,7 +737,8 @@ impl Worker {
                 Self::recall_behind(state, 1);
                 state.link.ask_to_stop(ticket);
                 if !grace.is_zero() {
-                    self.control.say(&ToWorker::Stop);
+                    // The word says it all. This is for who sleeps, and must not wait for a process that does not listen.
+                    self.control.nudge(&ToWorker::Stop);
                     (after, Step::Asked)
                 } else {
                     let _ = self.child.signal_group(Signal::TERM);
@@ -726,7 +786,8 @@ impl Worker {
                 if state_link.is_sent(call.ticket) {
                     lane.lost_call(call.task, None);
                 } else if let Some((reply, tally)) = Self::saved(state_link, lane, &call, &how) {
-                    lane.end_call(&call.task, Reply { result: Ok(reply), tally }, None);
+                    let (waker, _) = lane.end_call(&call.task, Reply { result: Ok(reply), tally }, None);
+                    state.wakers.extend(waker);
                 } else {
                     let captured = Capture::take(&mut state.capture, call.ticket, self.seat.index());
                     captured.into_iter().for_each(|captured| call.task.keep_captured(captured));
@@ -734,6 +795,8 @@ impl Worker {
                 }
             }
         }
+        // What it had said before it died.
+        self.control.read(|message| self.hear(message));
         lock(&self.watches).clear();
         self.inner.rejoin();
         let keep = lock(&self.keep).take();
@@ -753,7 +816,8 @@ impl Worker {
         if call.task.tasks() < 2 || call.task.stop_asked().is_some() {
             return None;
         }
-        let done = link.done_so_far(call.ticket)?;
+        // Nothing yet, if it died at the first.
+        let done = link.done_so_far(call.ticket).filter(|done| !done.is_empty()).unwrap_or_else(|| vec![0; 8]);
         lost_in_chunk(&done, (!lane.may_retry(&call.task)).then(|| TaskError::WorkerLost(how.clone())))
     }
 

@@ -173,8 +173,10 @@ impl Serve {
             (true, false) => kind::FAILED,
             (true, true) => kind::LARGE_FAILED,
         };
+        // What the task has said is read before its reply.
+        let said = if self.here.upstream.flush() { layout::SAID } else { 0 };
         let counts = u64::from(tally.completed) | u64::from(tally.failed) << 32;
-        let frame = Frame { kind, ticket, words: [counts, tally.cancelled.into(), len as u64] };
+        let frame = Frame { kind, ticket, words: [counts, u64::from(tally.cancelled) | said, len as u64] };
         loop {
             let payload: &[u8] = if is_large { &[] } else { &self.out };
             match self.replies.push(frame, payload) {

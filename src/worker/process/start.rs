@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    here::Here,
+    here::{Here, here},
     outlet::{Outlet, first, listen},
     serve::Serve,
     server::serve,
@@ -68,6 +68,9 @@ static IS_FORK: AtomicBool = AtomicBool::new(false);
 
 /// Ends a worker that is not needed any more.
 pub(super) fn depart() -> ! {
+    if let Some(here) = here() {
+        here.upstream.flush();
+    }
     if IS_FORK.load(Ordering::Relaxed) {
         // What is to be done when the program ends, the original does.
         exit_now(0);

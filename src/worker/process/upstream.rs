@@ -13,6 +13,7 @@ use std::{
     },
     task::{Poll, Wake, Waker},
     thread,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -137,6 +138,15 @@ impl Drop for Left {
     }
 }
 
+/// How long a worker that is to go may take to send what its tasks have submitted.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+enum Letter {
+    Message(ToPool),
+    /// Everything before it was sent.
+    Receipt(mpsc::Sender<()>),
+}
+
 /// What is on its way from this process to its pool.
 #[derive(Default)]
 pub(crate) struct Sendings {
@@ -144,8 +154,10 @@ pub(crate) struct Sendings {
     waits: Mutex<Waits>,
     forwarders: Mutex<HashMap<u64, Arc<Forwarder>>>,
     end: Mutex<End>,
+    /// Something was posted since it was last flushed.
+    has_posted: AtomicBool,
     /// Messages go through a thread of their own: the one that listens must never wait for the pool, which may wait for it.
-    post: Mutex<Option<mpsc::Sender<ToPool>>>,
+    post: Mutex<Option<mpsc::Sender<Letter>>>,
 }
 
 /// The end of the pool, if a task here asked for it.
@@ -166,17 +178,40 @@ impl Sendings {
     }
 
     fn post(&self, here: &'static Here, message: ToPool) {
+        self.has_posted.store(true, Ordering::SeqCst);
         let mut post = lock(&self.post);
         let post = post.get_or_insert_with(|| {
             let (send, receive) = mpsc::channel();
-            let writer = move || receive.into_iter().for_each(|message| here.outlet.say(&message));
+            let writer = move || {
+                for letter in receive {
+                    match letter {
+                        Letter::Message(message) => here.outlet.say(&message),
+                        // Who asked is gone if he did not wait.
+                        Letter::Receipt(to) => drop(to.send(())),
+                    }
+                }
+            };
             if let Err(error) = thread::Builder::new().name("polypool-post".to_owned()).spawn(writer) {
                 tracing::error!(%error, "no thread for the messages of a worker process");
             }
             send
         });
         // Without a writer nothing can be done, and the pool sees the worker wait.
-        let _ = post.send(message);
+        let _ = post.send(Letter::Message(message));
+    }
+
+    /// Waits until what was posted is sent, but not for long. False when there was nothing.
+    pub(super) fn flush(&self) -> bool {
+        if !self.has_posted.swap(false, Ordering::SeqCst) {
+            return false;
+        }
+        let (send, receive) = mpsc::channel();
+        if let Some(post) = &*lock(&self.post)
+            && post.send(Letter::Receipt(send)).is_ok()
+        {
+            let _ = receive.recv_timeout(LAST_MOMENT);
+        }
+        true
     }
 
     /// A call that was passed on is over.
@@ -245,7 +280,10 @@ impl Forwarder {
                         Ok(_) => Counted { completed: tasks, ..Counted::default() },
                         Err(_) => Counted { failed: tasks, ..Counted::default() },
                     };
-                    lane.end_call(&task, Reply { result: result.map_err(Box::new), tally }, None);
+                    let reply = Reply { result: result.map_err(Box::new), tally };
+                    if let (Some(waker), _) = lane.end_call(&task, reply, None) {
+                        wake(waker);
+                    }
                 }
             }
         }
