@@ -118,7 +118,8 @@ pub use backend::{
 pub use cpu::{cpu_count, physical_cpu_count};
 pub use error::{BuildError, Exit, Failure, PanicInfo, TaskError, WorkerLost};
 pub use executor::{
-    Executor, ExecutorBuilder, OnSerial, ReusableOptions, Reuse, Shutdown, ShutdownReport, Spin, TrySubmitError, reusable,
+    Executor, ExecutorBuilder, OnSerial, ReusableOptions, Reuse, Shutdown, ShutdownReport, Spin,
+    TrySubmitError, reusable,
 };
 pub use function::{InitOutcome, Portable, TaskFn};
 pub use policy::CancellationPolicy;

@@ -354,6 +354,12 @@ impl Lane {
         self.pool.tell_lost(how);
     }
 
+    /// Could somebody else work, if there was something to do?
+    pub(crate) fn is_not_alone(&self) -> bool {
+        let lanes = self.pool.lanes();
+        lanes.has_place() || lanes.has_sleepers()
+    }
+
     /// There may be work for who has none.
     pub(crate) fn call_others(&self) {
         self.pool.call_if_tasks();

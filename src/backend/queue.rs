@@ -102,10 +102,9 @@ impl Queue {
         }
     }
 
-    /// The same for a task that had begun, and is counted once more.
-    pub(crate) fn put_back_begun(&self, task: Entry, priority: i32) {
+    /// A task that had begun waits once more.
+    pub(crate) fn count_again(&self, task: &Entry) {
         lock(&self.inbox).pushed += u64::from(task.is_counted());
-        self.put_back(task, priority);
     }
 
     /// Takes the next task, withdrawn ones included.

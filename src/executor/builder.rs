@@ -365,8 +365,13 @@ pub(super) fn upstream(place: &crate::wire::control::Place) -> Executor {
         has_initializer: false,
         spin: false,
     };
-    let executor =
-        make(Arc::new(crate::inside::process::Upstream), settings, None, Runtime::standalone(), current_depth());
+    let executor = make(
+        Arc::new(crate::inside::process::Upstream),
+        settings,
+        None,
+        Runtime::standalone(),
+        current_depth(),
+    );
     // It is there already, whether or not it is given a task.
     executor.pool().begin();
     executor

@@ -11,16 +11,16 @@ use crate::{
 mod backends;
 mod builder;
 mod everywhere;
-mod reusable;
 pub(crate) mod inside;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod process;
+mod reusable;
 mod shutdown;
 mod spawn;
 pub(crate) mod submit;
 
-pub use reusable::{ReusableOptions, Reuse, reusable};
 pub use builder::{ExecutorBuilder, OnSerial, Spin};
+pub use reusable::{ReusableOptions, Reuse, reusable};
 pub use shutdown::{Shutdown, ShutdownReport};
 pub use submit::TrySubmitError;
 

@@ -168,7 +168,8 @@ impl ReusableOptions {
         let backend = backends::resolve(spec)?;
         #[cfg(all(feature = "processes", target_os = "linux"))]
         if by_name && backend.name() == "processes" {
-            let mut processes = crate::backend::processes::Processes::new().idle_timeout(self.idle_timeout.unwrap_or(IDLE));
+            let mut processes =
+                crate::backend::processes::Processes::new().idle_timeout(self.idle_timeout.unwrap_or(IDLE));
             for (key, value) in &self.env {
                 processes = processes.env(key, value);
             }
@@ -177,7 +178,11 @@ impl ReusableOptions {
         if !self.env.is_empty() {
             return Err(BuildError::Unsupported(format!(
                 "`env` is for worker processes by name; {} `{}`",
-                if by_name { "there are none of its own for the backend" } else { "set it on the value of the backend" },
+                if by_name {
+                    "there are none of its own for the backend"
+                } else {
+                    "set it on the value of the backend"
+                },
                 backend.name()
             )));
         }
@@ -242,19 +247,8 @@ pub fn reusable(options: ReusableOptions) -> Result<Executor, BuildError> {
         None => None,
     };
     let key = Key { backend: format!("{backend:?}"), initializer };
-    let mut current = lock(CURRENT.get());
-    if let Some((of, pool)) = &*current {
-        let is_wanted = match options.reuse {
-            Reuse::IfSame => *of == key,
-            Reuse::Always => true,
-            Reuse::Never => false,
-        };
-        if is_wanted && pool.pool().takes_tasks() {
-            if let Some(n) = options.max_workers.filter(|n| *n != pool.max_workers()) {
-                pool.resize(n)?;
-            }
-            return Ok(pool.clone());
-        }
+    if let Some(pool) = usable(&key, options.reuse) {
+        return sized(pool, options.max_workers);
     }
     let mut builder =
         Executor::builder().backend(BackendSpec(Spec::Value(backend))).on_drop(CancellationPolicy::NONE);
@@ -265,13 +259,37 @@ pub fn reusable(options: ReusableOptions) -> Result<Executor, BuildError> {
         builder = (initializer.set)(builder);
     }
     let pool = builder.build()?;
-    let old = current.replace((key, pool.clone()));
-    // What an end of a pool sets in motion is not done under the lock.
-    drop(current);
+    // Not under the lock: a backend's check is foreign code, and so is who listens to what a pool does. So somebody else may have been
+    // faster, and then his pool is the one.
+    if options.reuse == Reuse::IfSame
+        && let Some(pool) = usable(&key, options.reuse)
+    {
+        return sized(pool, options.max_workers);
+    }
+    let old = lock(CURRENT.get()).replace((key, pool.clone()));
     if options.kill_workers
         && let Some((_, old)) = &old
     {
         drop(old.shutdown(CancellationPolicy::ALL));
+    }
+    Ok(pool)
+}
+
+/// The pool that is there, if it will do.
+fn usable(key: &Key, reuse: Reuse) -> Option<Executor> {
+    let current = lock(CURRENT.get());
+    let (of, pool) = current.as_ref()?;
+    let is_wanted = match reuse {
+        Reuse::IfSame => of == key,
+        Reuse::Always => true,
+        Reuse::Never => false,
+    };
+    (is_wanted && pool.pool().takes_tasks()).then(|| pool.clone())
+}
+
+fn sized(pool: Executor, max_workers: Option<usize>) -> Result<Executor, BuildError> {
+    if let Some(n) = max_workers.filter(|n| *n != pool.max_workers()) {
+        pool.resize(n)?;
     }
     Ok(pool)
 }

@@ -48,6 +48,15 @@ impl Bytes {
         }
     }
 
+    /// The buffer itself, of a call that nobody else has and nobody needs.
+    #[cfg(all(feature = "processes", target_os = "linux"))]
+    pub(crate) fn into_buffer(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Own(bytes) => Some(bytes),
+            Self::Shared { .. } => None,
+        }
+    }
+
     /// What is behind the first `n` bytes. Does not copy what is shared.
     pub(crate) fn behind(&self, n: usize) -> Self {
         match self {

@@ -9,14 +9,15 @@ mod chunk;
 mod codec;
 mod outcome;
 mod ship;
+pub(crate) mod spare;
 #[cfg(test)]
 mod tests;
 
-pub use outcome::InitOutcome;
 pub(crate) use call::{Around, Bytes, Call, Counted, Reply};
 pub(crate) use chunk::{
     LONG, PER_LOOK, Results, lost_in_chunk, open_chunk, rest_of, ship_chunk, ship_chunk_async,
 };
+pub use outcome::InitOutcome;
 pub(crate) use ship::{open, pack, perform, ship, ship_async, ship_packed, unpack};
 
 /// Data that can travel to a worker and back: anything that serde can encode and decode, owns what it holds and may change

@@ -128,7 +128,10 @@ where
 }
 
 /// Makes a future, where it is polled, and waits for it, as long as the worker does.
-pub(super) fn wait<Fut>(make: impl FnOnce() -> Fut + Send, around: &dyn Around) -> Result<Fut::Output, TaskError>
+pub(super) fn wait<Fut>(
+    make: impl FnOnce() -> Fut + Send,
+    around: &dyn Around,
+) -> Result<Fut::Output, TaskError>
 where
     Fut: Future + Send,
     Fut::Output: Send,

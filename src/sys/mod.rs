@@ -13,9 +13,11 @@ mod entry;
 #[cfg(target_os = "linux")]
 pub(crate) mod image;
 pub(crate) mod lock;
-pub(crate) mod quiet;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;
+pub(crate) mod quiet;
+#[cfg(target_os = "linux")]
+pub(crate) mod roomy;
 #[cfg(target_os = "linux")]
 pub(crate) mod shm;
 pub(crate) mod ticks;

@@ -3,7 +3,10 @@
 
 use std::{io, os::fd::AsFd};
 
-use crate::sys::shm::{Mapping, SharedFile};
+use crate::sys::{
+    roomy::roomy,
+    shm::{Mapping, SharedFile},
+};
 
 /// Above this the memory of an arena is given back when it is free.
 const KEEP: u64 = 256 << 20;
@@ -17,11 +20,13 @@ pub(crate) struct Arena {
     file: SharedFile,
     writable: bool,
     mapping: Option<Mapping>,
+    /// A buffer that nobody needs any more: the pages of a fresh one cost more than what is copied there.
+    spare: Option<Vec<u8>>,
 }
 
 impl Arena {
     pub(crate) fn new(file: SharedFile, writable: bool) -> Self {
-        Self { file, writable, mapping: None }
+        Self { file, writable, mapping: None, spare: None }
     }
 
     pub(crate) fn file(&self) -> &SharedFile {
@@ -48,8 +53,11 @@ impl Arena {
         if len > self.file.len()? || u64::try_from(there.st_blocks).unwrap_or(0).saturating_mul(512) < len {
             return Err(impossible());
         }
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(size).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let mut bytes = match self.spare.take() {
+            Some(spare) if spare.capacity() >= size && spare.capacity() / 2 <= size => spare,
+            _ => roomy(size).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?,
+        };
+        bytes.clear();
         self.map(size)?.read_into(0, size, &mut bytes);
         Ok(bytes)
     }
@@ -61,6 +69,18 @@ impl Arena {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
         Ok(self.map(size)?.lent(0, size))
+    }
+
+    /// A buffer for what is taken next, if it will do.
+    pub(crate) fn reuse(&mut self, buffer: Vec<u8>) {
+        if (1 << 20..=KEEP as usize).contains(&buffer.capacity()) {
+            self.spare = Some(buffer);
+        }
+    }
+
+    /// Lets go of it.
+    pub(crate) fn forget(&mut self) {
+        self.spare = None;
     }
 
     /// Nobody needs what is there any more.

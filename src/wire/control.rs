@@ -23,11 +23,7 @@ pub(crate) enum ToWorker {
     /// Beside it travel the files to which the standard output, the standard error and the records of a call go.
     Capture { ticket: u64 },
     /// The pool has ended, as a task asked, with these counts of tasks that completed, failed and were cancelled.
-    Gone {
-        completed: u64,
-        failed: u64,
-        cancelled: u64,
-    },
+    Gone { completed: u64, failed: u64, cancelled: u64 },
     /// What became of a task that was submitted from within a task.
     Ended { id: u64, result: Result<Vec<u8>, TaskError> },
     /// Instead of a welcome: the process is to be no worker but to fork them.

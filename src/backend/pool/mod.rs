@@ -511,10 +511,8 @@ impl Pool {
         let priority = task.options().map_or(0, |options| options.priority);
         let again = how.is_none() || self.may_retry(&task);
         if again && task.requeue(seat, how.is_none()) {
-            self.queue.put_back_begun(Arc::clone(&task), priority);
-            if self.cancels_pending() {
-                self.cancel(&task, CancellationPolicy::PENDING);
-            }
+            self.queue.count_again(&task);
+            self.put_back(task, priority);
             return;
         }
         let reason = task.stop_asked().or(how.map(TaskError::WorkerLost)).unwrap_or(TaskError::Shutdown);
@@ -524,10 +522,24 @@ impl Pool {
 
     /// A task that was taken was not begun after all.
     pub(in crate::backend) fn put_back(&self, task: Entry, priority: i32) {
+        if self.withdraws(&task) {
+            return;
+        }
         self.queue.put_back(Arc::clone(&task), priority);
+        // The policy may have come meanwhile, and have looked before.
         if self.cancels_pending() {
             self.cancel(&task, CancellationPolicy::PENDING);
         }
+    }
+
+    /// Was a policy applied that ends what waits? Then it does, and does not go back to the queue, where somebody would be called for
+    /// it.
+    fn withdraws(&self, task: &Entry) -> bool {
+        if !self.cancels_pending() || self.resolve(task, TaskError::Cancelled, false).is_none() {
+            return false;
+        }
+        self.queue.left_over_taken();
+        true
     }
 
     /// Are there tasks that may go before others which wait longer?

@@ -98,9 +98,8 @@ impl Crew {
 
     /// The fork server has nothing to do any more.
     fn close_depot(&self) {
-        let is_needed = |pool: Arc<Pool>| {
-            !pool.is_closing() || pool.has_tasks() || pool.lanes().has_own_work()
-        };
+        let is_needed =
+            |pool: Arc<Pool>| !pool.is_closing() || pool.has_tasks() || pool.lanes().has_own_work();
         if self.options.depot.is_none() && !self.pool().is_some_and(is_needed) {
             self.depot.hang_up();
         }
@@ -213,7 +212,8 @@ impl Crew {
         #[cfg(feature = "tokio")]
         if !list.runtime_is_late
             && let Some(pool) = self.pool()
-            && let Some(watch) = pool.port().watch(Arc::clone(&self.bell), Weak::clone(&me), RUNG, list.generation)
+            && let Some(watch) =
+                pool.port().watch(Arc::clone(&self.bell), Weak::clone(&me), RUNG, list.generation)
         {
             self.by_runtime.store(true, Ordering::SeqCst);
             return Ok(BellWatch::ByRuntime { _watch: watch });
@@ -412,8 +412,12 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Who hears the bell, until it is dropped.
 enum BellWatch {
     #[cfg(feature = "tokio")]
-    ByRuntime { _watch: Readiness },
-    ByThread { _watch: Watch },
+    ByRuntime {
+        _watch: Readiness,
+    },
+    ByThread {
+        _watch: Watch,
+    },
 }
 
 impl BellWatch {

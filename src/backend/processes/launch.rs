@@ -67,7 +67,8 @@ fn bring(crew: &Crew, lane: &Lane) -> io::Result<(Child, Arc<OwnedFd>)> {
     match crew.options().start_method_now() {
         StartMethod::Loky | StartMethod::LokyInitMain | StartMethod::Spawn => {
             let (its, (ours, _no_fork)) = socket()?;
-            let child = Child::spawn(command(crew.options(), its)).map_err(|error| explain(crew.options(), error))?;
+            let child =
+                Child::spawn(command(crew.options(), its)).map_err(|error| explain(crew.options(), error))?;
             Ok((child, ours))
         }
         StartMethod::ForkServer => {
@@ -136,9 +137,10 @@ fn welcome(crew: &Crew, lane: &Lane) -> io::Result<Welcome> {
 /// The system says that something is not there, and not what.
 pub(super) fn explain(options: &Processes, error: io::Error) -> io::Error {
     match &options.current_dir {
-        Some(path) if !path.is_dir() => {
-            io::Error::new(error.kind(), format!("`current_dir` is {}, and there is no such folder: {error}", path.display()))
-        }
+        Some(path) if !path.is_dir() => io::Error::new(
+            error.kind(),
+            format!("`current_dir` is {}, and there is no such folder: {error}", path.display()),
+        ),
         _ => error,
     }
 }

@@ -32,7 +32,12 @@ pub(super) struct Link {
     /// The call whose argument is in the arena, and its length.
     large: Option<(u64, u64)>,
     unnoticed: bool,
+    /// Replies since a large argument was sent.
+    since_large: u32,
 }
+
+/// After so many, the buffer for large results is given back.
+const FORGET_AFTER: u32 = 16;
 
 /// What came back.
 pub(super) struct Received {
@@ -68,6 +73,7 @@ impl Link {
             claims: Arc::new(Claims(Arc::clone(&memory))),
             large: None,
             unnoticed: false,
+            since_large: 0,
             memory,
         };
         Ok((link, theirs))
@@ -82,7 +88,12 @@ impl Link {
         layout::Claim::of(ticket).send(&self.memory);
     }
 
-    pub(super) fn offer_and_send(&mut self, ticket: u64, call: &Call, is_captured: bool) -> Result<Sent, Nonsense> {
+    pub(super) fn offer_and_send(
+        &mut self,
+        ticket: u64,
+        call: &Call,
+        is_captured: bool,
+    ) -> Result<Sent, Nonsense> {
         self.offer(ticket);
         self.send(ticket, call, is_captured)
     }
@@ -142,7 +153,9 @@ impl Link {
                 Ok(bytes) => Ok(bytes),
                 // It cannot have written that much.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Nonsense),
-                Err(error) => Err(TaskError::Decode(format!("a result of {} bytes: {error}", frame.words[2]))),
+                Err(error) => {
+                    Err(TaskError::Decode(format!("a result of {} bytes: {error}", frame.words[2])))
+                }
             };
             self.results.free(frame.words[2]);
             bytes
@@ -152,6 +165,10 @@ impl Link {
             Ok(bytes)
         };
         self.replies.consume(len);
+        self.since_large = self.since_large.saturating_add(1);
+        if self.since_large == FORGET_AFTER {
+            self.results.forget();
+        }
         if is_large {
             let held = layout::reply_held(&self.memory);
             held.store(0, Ordering::SeqCst);
@@ -176,7 +193,11 @@ impl Link {
             failed: (words[0] >> 32) as u32,
             cancelled: words[1] as u32,
         };
-        Ok(Some(Received { ticket: frame.ticket, reply: Reply { result, tally }, said: words[1] & layout::SAID != 0 }))
+        Ok(Some(Received {
+            ticket: frame.ticket,
+            reply: Reply { result, tally },
+            said: words[1] & layout::SAID != 0,
+        }))
     }
 
     pub(super) fn has_replies(&self) -> bool {
@@ -203,6 +224,12 @@ impl Link {
         }
         armed.store(0, Ordering::SeqCst);
         false
+    }
+
+    /// A buffer for the next large result.
+    pub(super) fn reuse(&mut self, buffer: Vec<u8>) {
+        self.since_large = 0;
+        self.results.reuse(buffer);
     }
 
     pub(super) fn is_armed(&self) -> bool {

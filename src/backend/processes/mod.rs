@@ -298,7 +298,14 @@ impl Processes {
 
     /// Makes the backend of a pool that is one process, which performs one task and ends.
     pub(crate) fn lone(method: Option<StartMethod>, depot: Arc<Depot>, lone: Arc<Lone>) -> Self {
-        Self { method, depot: Some(depot), lone: Some(lone), max_tasks: Some(1), prefetch: false, ..Self::default() }
+        Self {
+            method,
+            depot: Some(depot),
+            lone: Some(lone),
+            max_tasks: Some(1),
+            prefetch: false,
+            ..Self::default()
+        }
     }
 
     /// How workers are started, if that were now.
@@ -371,8 +378,8 @@ impl Backend for Processes {
     fn start(&self, context: PoolContext) -> Result<Box<dyn Workers>, TaskError> {
         // Settled now, for all workers of the pool.
         let options = Self { method: Some(self.start_method_now()), ..self.clone() };
-        let crew = Crew::new(context, options)
-            .map_err(|error| TaskError::Broken(format!("no bell: {error}")))?;
+        let crew =
+            Crew::new(context, options).map_err(|error| TaskError::Broken(format!("no bell: {error}")))?;
         Ok(Box::new(Office(crew)))
     }
 }

@@ -443,8 +443,13 @@ impl Worker {
                 lane.stopped_call(&front, reason);
             }
             None => {
-                let (waker, _) = lane.end_call(&front, received.reply, captured);
+                let (waker, call) = lane.end_call(&front, received.reply, captured);
                 state.wakers.extend(waker);
+                if let Some(call) = call.filter(|call| call.arg.len() >= layout::LARGE)
+                    && let Some(buffer) = Arc::into_inner(call).and_then(|call| call.arg.into_buffer())
+                {
+                    state.link.reuse(buffer);
+                }
             }
         }
         if let Phase::Stopping { step, .. } = state.phase {
@@ -518,7 +523,9 @@ impl Worker {
             match lane.poll_next(&me) {
                 Poll::Ready(Some(task)) => {
                     state.idle_since = None;
-                    self.send_front(state, task);
+                    if !self.send_front(state, task) {
+                        return;
+                    }
                 }
                 Poll::Ready(None) => {
                     self.let_go(state);
@@ -533,14 +540,15 @@ impl Worker {
         self.send_ahead(state);
     }
 
-    fn send_front(self: &Arc<Self>, state: &mut State, task: Entry) {
-        let State { lane: Some(lane), link, .. } = state else { return };
+    /// Begins a call. False when the worker cannot take one now.
+    fn send_front(self: &Arc<Self>, state: &mut State, task: Entry) -> bool {
+        let State { lane: Some(lane), link, .. } = state else { return false };
         let Some(call) = task.call() else {
             lane.found_withdrawn();
-            return;
+            return true;
         };
         if !lane.begin_call(&task) {
-            return;
+            return true;
         }
         let is_captured = task.has_options() && task.options().is_some_and(|options| options.capture_output);
         state.capture = is_captured.then(|| Capture::begin(state.next_ticket, &self.control));
@@ -552,11 +560,17 @@ impl Worker {
             _ => match link.offer_and_send(state.next_ticket, &call, is_captured) {
                 Ok(Sent::Yes) => None,
                 Ok(Sent::Impossible(why)) => Some(TaskError::Encode(why)),
-                Ok(Sent::Full) | Err(_) => {
-                    // An empty ring that is full: somebody wrote into it who should not.
+                // Full of what was withdrawn, which the worker has yet to pass by.
+                Ok(Sent::Full) => {
+                    lane.lost_call(task, None);
+                    self.set_alarm(state, Instant::now() + Duration::from_millis(1));
+                    return false;
+                }
+                // Somebody wrote into the ring who should not.
+                Err(_) => {
                     lane.lost_call(task, None);
                     self.doom(state);
-                    return;
+                    return false;
                 }
             },
         };
@@ -565,15 +579,28 @@ impl Worker {
                 Counted { failed: u32::try_from(call.tasks).unwrap_or(u32::MAX), ..Counted::default() };
             let (waker, _) = lane.end_call(&task, Reply { result: Err(Box::new(error)), tally }, None);
             state.wakers.extend(waker);
-            return;
+            return true;
         }
         state.sent.push_back(OnItsWay { ticket: state.next_ticket, task });
         state.next_ticket += 1;
         state.front_since = Instant::now();
+        true
     }
 
     /// Sends calls behind the front, as many as will be done in a moment.
     fn send_ahead(self: &Arc<Self>, state: &mut State) {
+        self.fill_up(state);
+        // Who lay down meanwhile has looked here before he did, and found nothing, or us.
+        if state.sent.len() > 1
+            && state.lane.as_ref().is_some_and(Lane::is_not_alone)
+            && Self::recall_behind(state, 1) > 0
+            && let Some(lane) = &state.lane
+        {
+            lane.call_others();
+        }
+    }
+
+    fn fill_up(self: &Arc<Self>, state: &mut State) {
         let Some(pace) = state.pace.filter(|pace| *pace < AHEAD) else { return };
         if !self.crew().is_some_and(|crew| crew.prefetches()) {
             return;
@@ -606,7 +633,8 @@ impl Worker {
                 lane.found_withdrawn();
                 continue;
             };
-            let sent = call.arg.len() < layout::LARGE && link.send(state.next_ticket, &call, false) == Ok(Sent::Yes);
+            let sent =
+                call.arg.len() < layout::LARGE && link.send(state.next_ticket, &call, false) == Ok(Sent::Yes);
             match sent {
                 true => {
                     on_their_way += task.tasks();
@@ -773,7 +801,8 @@ impl Worker {
         Self::recall_behind(state, 1);
         let lane = state.lane.take();
         if let Some(lane) = &lane {
-            let how = WorkerLost::new(lane.worker(), Some(self.pid()), exit).with_report(state.link.last_words());
+            let how =
+                WorkerLost::new(lane.worker(), Some(self.pid()), exit).with_report(state.link.last_words());
             // One that never worked is no loss to anybody.
             if self.is_ready() {
                 lane.tell_lost(&how);
@@ -817,7 +846,8 @@ impl Worker {
             return None;
         }
         // Nothing yet, if it died at the first.
-        let done = link.done_so_far(call.ticket).filter(|done| !done.is_empty()).unwrap_or_else(|| vec![0; 8]);
+        let done =
+            link.done_so_far(call.ticket).filter(|done| !done.is_empty()).unwrap_or_else(|| vec![0; 8]);
         lost_in_chunk(&done, (!lane.may_retry(&call.task)).then(|| TaskError::WorkerLost(how.clone())))
     }
 

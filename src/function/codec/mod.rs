@@ -97,7 +97,9 @@ pub(super) fn unpack<T: DeserializeOwned + 'static>(bytes: Vec<u8>) -> Result<T,
 /// The same from bytes that are somebody else's.
 pub(super) fn unpack_from<T: DeserializeOwned + 'static>(bytes: &[u8]) -> Result<T, TaskError> {
     if is_same::<T, Vec<u8>>() {
-        return unpack(bytes.to_vec());
+        let mut copy = super::spare::take(bytes.len());
+        copy.extend_from_slice(bytes);
+        return unpack(copy);
     }
     if is_same::<T, String>() {
         return text(std::str::from_utf8(bytes).map(str::to_owned));

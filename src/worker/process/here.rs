@@ -103,7 +103,12 @@ impl Here {
     pub(crate) fn poll_stopped(&self, mine: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
         let mine = *mine.get_or_insert_with(|| self.ticket());
         let waker = cx.waker().clone();
-        lock(&self.watchers).push(waker);
+        {
+            let mut watchers = lock(&self.watchers);
+            if !watchers.iter().any(|other| other.will_wake(&waker)) {
+                watchers.push(waker);
+            }
+        }
         self.is_watched.store(true, Ordering::Release);
         // A call that is over is not stopped any more, and who waits on waits for ever.
         if mine == self.ticket() && self.is_stopped() { Poll::Ready(()) } else { Poll::Pending }

@@ -16,7 +16,7 @@ use std::{
 use super::{capture::Capture, here::Here, start::depart};
 use crate::{
     error::TaskError,
-    function::{Around, Counted, perform},
+    function::{Around, Counted, perform, spare},
     runtime::Home,
     sys::{
         process::{exit_now, ring, was_forked},
@@ -31,6 +31,9 @@ use crate::{
 
 /// How long a worker looks for the next call before it sleeps, where that is asked for.
 const SPIN: Duration = Duration::from_micros(20);
+
+/// After so many calls without a large result, the buffer for it is given back.
+const FORGET_AFTER: u32 = 16;
 
 /// A buffer that was larger is given back.
 const KEEP: usize = 1 << 20;
@@ -52,6 +55,8 @@ pub(super) struct Serve {
     max_payload: Option<u64>,
     spins: bool,
     out: Vec<u8>,
+    /// Calls since one had a large result.
+    since_large: u32,
 }
 
 impl Serve {
@@ -80,6 +85,7 @@ impl Serve {
             max_payload,
             spins,
             out: Vec::new(),
+            since_large: 0,
         }
     }
 
@@ -142,6 +148,10 @@ impl Serve {
             }
         };
         self.reply(frame.ticket, tally, has_failed);
+        self.since_large = self.since_large.saturating_add(1);
+        if self.since_large == FORGET_AFTER {
+            spare::forget();
+        }
         if self.out.capacity() > KEEP {
             self.out = Vec::new();
         }
@@ -157,7 +167,12 @@ impl Serve {
                 shm::wait(held, 1, None);
             }
             match self.results.put(&self.out) {
-                Ok(()) => held.store(1, Ordering::SeqCst),
+                Ok(()) => {
+                    held.store(1, Ordering::SeqCst);
+                    // The next large argument goes there.
+                    spare::keep(std::mem::take(&mut self.out));
+                    self.since_large = 0;
+                }
                 Err(error) => {
                     let error =
                         TaskError::Encode(format!("no shared memory for a result of {len} bytes: {error}"));

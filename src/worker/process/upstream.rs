@@ -74,7 +74,9 @@ impl Workers for Forwarders {
 
     fn closing(&self, policy: CancellationPolicy) {
         *lock(&self.here.upstream.end) = End::Awaited(Vec::new());
-        self.here.upstream.post(self.here, ToPool::ShutDown { ticket: self.here.ticket(), policy: policy.bits() });
+        self.here
+            .upstream
+            .post(self.here, ToPool::ShutDown { ticket: self.here.ticket(), policy: policy.bits() });
     }
 
     async fn gone(&self) -> Option<Stats> {
