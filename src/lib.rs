@@ -93,6 +93,14 @@
 //! Without any of them, pools have threads of their own. All features are additive; see [`Runtime`] for which runtime is used
 //! when.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(all(feature = "processes", target_os = "linux")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "what serves worker processes alone has no use in a build without them"
+    )
+)]
 
 pub mod backend;
 pub mod cpu;

@@ -165,7 +165,8 @@ fn run(mut parcel: Parcel) -> Parcel {
         Deed::Hang => std::thread::sleep(2 * PATIENCE),
         Deed::UnreadableResult => parcel.seal.broken = true,
         Deed::StartProgram => {
-            std::process::Command::new("sleep").arg("100000").spawn().unwrap();
+            // Nobody waits for it: that it goes with its worker is the point.
+            drop(std::process::Command::new("sleep").arg("100000").spawn().unwrap());
         }
     }
     parcel.number *= 2;

@@ -43,7 +43,7 @@ static REACTOR: PerCopy<Mutex<State>> = PerCopy::new(State::new(), State::new);
 struct State {
     /// While the thread runs.
     poll: Option<Arc<Poll>>,
-    watched: Option<HashMap<u64, (Weak<dyn Watcher>, u32)>>,
+    watched: Option<HashMap<u64, Who>>,
     next: u64,
 }
 
@@ -52,6 +52,9 @@ impl State {
         Mutex::new(Self { poll: None, watched: None, next: 1 })
     }
 }
+
+/// Who is called, and with what.
+type Who = (Weak<dyn Watcher>, u32);
 
 struct Poll {
     epoll: OwnedFd,

@@ -7,13 +7,10 @@ use std::{
 };
 
 use futures::future::{AbortHandle, abortable};
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    runtime::{Handle, RuntimeFlavor},
-};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::reactor::Watcher;
-use crate::sys::quiet::quietly;
+use crate::sys::{quiet::quietly, ready::watched};
 
 /// A descriptor that the runtime watches until this is dropped.
 pub(crate) struct Readiness(AbortHandle);
@@ -39,7 +36,7 @@ pub(super) fn watch(
     // It panics in a runtime that was built without a driver for descriptors, and there is no asking.
     let fd = quietly(|| {
         let _context = runtime.enter();
-        AsyncFd::with_interest(fd, Interest::READABLE)
+        watched(fd)
     })?
     .ok()?;
     let (watching, abort) = abortable(async move {

@@ -70,6 +70,7 @@ impl Child {
     /// Looks after a process that is not our child, or not known to be. How it ends is [`Ended::Unknown`] unless it is one.
     ///
     /// The caller sees to it that it is still the process that is meant: that its parent has not reaped it yet.
+    #[cfg(test)]
     pub(crate) fn adopt(number: u32) -> io::Result<Self> {
         Self::open(pid(number)?)
     }

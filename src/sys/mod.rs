@@ -16,6 +16,8 @@ pub(crate) mod lock;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;
 pub(crate) mod quiet;
+#[cfg(all(feature = "processes", feature = "tokio", target_os = "linux"))]
+pub(crate) mod ready;
 #[cfg(target_os = "linux")]
 pub(crate) mod roomy;
 #[cfg(target_os = "linux")]

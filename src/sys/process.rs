@@ -107,7 +107,7 @@ fn copy_high(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     }
 }
 
-/// A descriptor that one rings and another waits for: readable from [`ring`] to [`hush`].
+/// A descriptor that one rings and another waits for: readable from the first [`ring`] until it is read.
 pub(crate) fn bell() -> io::Result<OwnedFd> {
     Ok(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }
@@ -122,6 +122,7 @@ pub(crate) fn ring(bell: impl AsFd) -> io::Result<()> {
 }
 
 /// Makes a bell stop. True when it rang.
+#[cfg(test)]
 pub(crate) fn hush(bell: impl AsFd) -> io::Result<bool> {
     match rustix::io::retry_on_intr(|| rustix::io::read(&bell, &mut [0; 8])) {
         Ok(_) => Ok(true),

@@ -29,10 +29,6 @@ impl Arena {
         Self { file, writable, mapping: None, spare: None }
     }
 
-    pub(crate) fn file(&self) -> &SharedFile {
-        &self.file
-    }
-
     /// Puts a value there.
     pub(crate) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         let len = bytes.len() as u64;

@@ -46,6 +46,9 @@ impl Control {
     /// The same with descriptors.
     pub(super) fn nudge_with(&self, message: &ToWorker, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = encode(message).map_err(io::Error::other)?;
+        if bytes.len() > SHORT {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let Ok(_turn) = self.outbox.try_lock() else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
@@ -60,17 +63,17 @@ impl Control {
     pub(super) fn read(&self, mut hear: impl FnMut(ToPool)) -> bool {
         let mut buffer = [0; 16 << 10];
         loop {
-            let read = match rustix::net::recv(&*self.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => return false,
-                Ok((_, read)) => read,
-                Err(Errno::AGAIN) => return true,
-                Err(Errno::INTR) => continue,
-                Err(_) => return false,
-            };
             let mut messages = Vec::new();
             {
+                // Also while it is read, so that two who read do not mix up what they got.
                 let mut inbox = lock(&self.inbox);
-                inbox.add(&buffer[..read]);
+                match rustix::net::recv(&*self.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
+                    Ok((_, 0)) => return false,
+                    Ok((_, read)) => inbox.add(&buffer[..read]),
+                    Err(Errno::AGAIN) => return true,
+                    Err(Errno::INTR) => continue,
+                    Err(_) => return false,
+                }
                 loop {
                     match inbox.next() {
                         Ok(Some(message)) => messages.push(message),
@@ -83,6 +86,9 @@ impl Control {
         }
     }
 }
+
+/// What is not longer is sent at once, or not at all.
+const SHORT: usize = 4096;
 
 /// Sends all of it, the descriptors with the first byte.
 pub(super) fn send_all(to: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> std::io::Result<()> {

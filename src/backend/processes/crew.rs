@@ -8,9 +8,9 @@ use std::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Poll, Wake, Waker},
+    task::{Poll, Waker},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use crate::{
     error::{Exit, TaskError, WorkerLost},
     policy::CancellationPolicy,
     runtime::{
-        Alarm, Readiness, Sleep,
+        Sleep,
         reactor::{Trigger, Watch, Watcher, watch},
     },
     sys::{lock::lock, process::bell},
@@ -47,7 +47,9 @@ pub(super) struct Crew {
     watchers: AtomicUsize,
     waiting_for_end: Mutex<Vec<Waker>>,
     /// When somebody looks whether the runtime hears the bell.
-    round: Mutex<Option<Alarm>>,
+    #[cfg(feature = "tokio")]
+    round: Mutex<Option<crate::runtime::Alarm>>,
+    #[cfg(feature = "tokio")]
     makes_rounds: AtomicBool,
     by_runtime: AtomicBool,
     /// Where the fork server is, if there is one. Others may have it, too.
@@ -78,7 +80,9 @@ impl Crew {
             starting: AtomicUsize::new(0),
             watchers: AtomicUsize::new(0),
             waiting_for_end: Mutex::default(),
+            #[cfg(feature = "tokio")]
             round: Mutex::default(),
+            #[cfg(feature = "tokio")]
             makes_rounds: AtomicBool::new(false),
             by_runtime: AtomicBool::new(false),
         }))
@@ -208,6 +212,7 @@ impl Crew {
     }
 
     /// By the runtime, where that spares a switch between threads; else by a thread of ours.
+    #[cfg_attr(not(feature = "tokio"), expect(unused_variables, reason = "there is no runtime to ask"))]
     fn start_watch(self: &Arc<Self>, list: &List, me: Weak<dyn Watcher>) -> io::Result<BellWatch> {
         #[cfg(feature = "tokio")]
         if !list.runtime_is_late
@@ -224,8 +229,9 @@ impl Crew {
     /// A runtime that nobody drives hears nothing. So now and then somebody looks, as long as it is the one to hear.
     #[cfg(feature = "tokio")]
     fn watch_runtime(self: &Arc<Self>) {
-        let at = Instant::now() + PATIENCE;
-        *lock(&self.round) = Some(Alarm::set(at, Waker::from(Arc::new(Round(Arc::downgrade(self))))));
+        let at = std::time::Instant::now() + PATIENCE;
+        *lock(&self.round) =
+            Some(crate::runtime::Alarm::set(at, Waker::from(Arc::new(Round(Arc::downgrade(self))))));
     }
 
     /// Looks for replies that nobody has taken for so long. If there are, the thread of ours takes over.
@@ -407,13 +413,14 @@ const RUNG: u32 = 0;
 const SERVERS_FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long a reply may lie there before somebody else sees to it.
+#[cfg(feature = "tokio")]
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Who hears the bell, until it is dropped.
 enum BellWatch {
     #[cfg(feature = "tokio")]
     ByRuntime {
-        _watch: Readiness,
+        _watch: crate::runtime::Readiness,
     },
     ByThread {
         _watch: Watch,
@@ -435,7 +442,7 @@ impl BellWatch {
 struct Round(Weak<Crew>);
 
 #[cfg(feature = "tokio")]
-impl Wake for Round {
+impl std::task::Wake for Round {
     fn wake(self: Arc<Self>) {
         if let Some(crew) = self.0.upgrade() {
             crew.make_round();

@@ -41,7 +41,7 @@ impl Inner {
         drop(released);
     }
 
-    pub(super) fn submit(&self, worker: &Arc<Worker>, pool: &Arc<Pool>, submission: Submission) {
+    pub(super) fn submit(&self, worker: &Arc<Worker>, pool: &Arc<Pool>, submission: Box<Submission>) {
         let relay = Arc::new(Relay {
             id: submission.id,
             worker: Arc::downgrade(worker),
@@ -108,7 +108,7 @@ struct Relay {
 }
 
 enum Stage {
-    Entering(Entering, Submission),
+    Entering(Entering, Box<Submission>),
     Submitted(TaskHandle<Vec<u8>>),
 }
 
@@ -139,7 +139,7 @@ impl Relay {
                 let Some(pool) = self.pool.upgrade() else { return Ok(Err(TaskError::Shutdown)) };
                 match Pin::new(&mut entering).poll(&mut cx) {
                     Poll::Pending => return Err(Stage::Entering(entering, submission)),
-                    Poll::Ready(()) => launch(&pool, submission),
+                    Poll::Ready(()) => launch(&pool, *submission),
                 }
             }
             Stage::Submitted(handle) => handle,

@@ -86,7 +86,6 @@ pub(super) struct Worker {
     /// The call that waits for others of its pool, and the one that waits for the pool's end; or 0.
     left: AtomicU64,
     ending: AtomicU64,
-    leave: AtomicBool,
     watches: Mutex<Vec<Watch>>,
     /// Until it is buried, a worker keeps itself.
     keep: Mutex<Option<Arc<Worker>>>,
@@ -194,7 +193,6 @@ impl Worker {
             recall: AtomicBool::new(false),
             left: AtomicU64::new(0),
             ending: AtomicU64::new(0),
-            leave: AtomicBool::new(false),
             watches: Mutex::default(),
             keep: Mutex::default(),
         });
@@ -242,11 +240,19 @@ impl Worker {
         &self.inner
     }
 
-    /// Sends a message on a thread that may wait for the process to read it.
+    /// Sends a message, on a thread that may wait for the process to read it if need be. A process that cannot be told is ended:
+    /// somebody there waits for it.
     pub(super) fn say_apart(self: &Arc<Self>, message: ToWorker) {
-        let me = Arc::clone(self);
+        if self.control.nudge(&message) {
+            return;
+        }
+        let mut unsaid = Unsaid(Some(Arc::clone(self)));
         if let Some(crew) = self.crew() {
-            crew.context().spawn_thread(move || me.control.say(&message));
+            crew.context().spawn_thread(move || {
+                if let Some(worker) = unsaid.0.take() {
+                    worker.control.say(&message);
+                }
+            });
         }
     }
 
@@ -259,12 +265,6 @@ impl Worker {
     /// The pool may have so many workers now.
     pub(super) fn resized(&self, max_workers: usize) {
         layout::size(&self.memory).store(max_workers as u64, Ordering::Relaxed);
-    }
-
-    /// Ends the worker when it has finished what it does.
-    pub(super) fn dismiss(self: &Arc<Self>) {
-        self.leave.store(true, Ordering::SeqCst);
-        self.look_after();
     }
 
     /// Ends the worker now, with what it does.
@@ -311,6 +311,7 @@ impl Worker {
     }
 
     /// Are there replies that were there when somebody last asked?
+    #[cfg(feature = "tokio")]
     pub(super) fn is_overdue(self: &Arc<Self>) -> bool {
         let look = |state: &mut State| {
             let has_replies = state.link.has_replies();
@@ -320,6 +321,7 @@ impl Worker {
         self.in_passing(look).unwrap_or(false)
     }
 
+    #[cfg(feature = "tokio")]
     pub(super) fn is_busy(self: &Arc<Self>) -> bool {
         self.in_passing(|state| !state.sent.is_empty()).unwrap_or(true)
     }
@@ -435,6 +437,11 @@ impl Worker {
             self.control.read(|message| self.hear(message));
         }
         let Some(lane) = &state.lane else { return false };
+        if state.tasks_done == 0
+            && let Some(crew) = self.crew()
+        {
+            crew.works();
+        }
         state.tasks_done += front.tasks();
         let captured = Capture::take(&mut state.capture, received.ticket, self.seat.index());
         match front.stop_asked() {
@@ -507,10 +514,10 @@ impl Worker {
 
     fn feed(self: &Arc<Self>, state: &mut State) {
         let is_worn = self.is_worn_out(state);
-        if is_worn || self.leave.load(Ordering::SeqCst) {
+        if is_worn {
             Self::recall_behind(state, 1);
             if state.sent.is_empty() {
-                if is_worn && let Some(lane) = &state.lane {
+                if let Some(lane) = &state.lane {
                     lane.tell_recycled();
                 }
                 self.let_go(state);
@@ -857,7 +864,6 @@ impl Worker {
         let Some(crew) = self.crew() else { return };
         match message {
             ToPool::Ready => {
-                crew.works();
                 self.ready.store(true, Ordering::SeqCst);
                 self.look_after();
             }
@@ -865,7 +871,7 @@ impl Worker {
             ToPool::InitializerFailed(reason) => crew.give_up(TaskError::InitializerFailed(reason)),
             ToPool::Submit(submission) => {
                 if let Some(pool) = crew.pool() {
-                    self.inner.submit(self, &pool, *submission);
+                    self.inner.submit(self, &pool, submission);
                 }
             }
             ToPool::Cancel { id } => self.inner.cancel(id),
@@ -911,6 +917,17 @@ impl Worker {
 
     fn crew(&self) -> Option<Arc<Crew>> {
         self.crew.upgrade()
+    }
+}
+
+/// A message that is on no thread yet.
+struct Unsaid(Option<Arc<Worker>>);
+
+impl Drop for Unsaid {
+    fn drop(&mut self) {
+        if let Some(worker) = &self.0 {
+            worker.kill();
+        }
     }
 }
 

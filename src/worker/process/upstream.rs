@@ -220,17 +220,23 @@ impl Sendings {
     pub(super) fn ended(&self, id: u64, result: Result<Vec<u8>, TaskError>) {
         let forwarder = lock(&self.forwarders).remove(&id);
         if let Some(forwarder) = forwarder {
-            *lock(&forwarder.reply) = Some((id, result));
+            *lock(&forwarder.reply) = Some(Ended { id, result });
             forwarder.look_after();
         }
     }
+}
+
+/// What became of a call.
+struct Ended {
+    id: u64,
+    result: Result<Vec<u8>, TaskError>,
 }
 
 struct Forwarder {
     here: &'static Here,
     state: Mutex<State>,
     again: AtomicBool,
-    reply: Mutex<Option<(u64, Result<Vec<u8>, TaskError>)>>,
+    reply: Mutex<Option<Ended>>,
 }
 
 struct State {
@@ -270,7 +276,7 @@ impl Forwarder {
 
     fn step(self: &Arc<Self>, state: &mut State) {
         let reply = lock(&self.reply).take();
-        if let Some((id, result)) = reply
+        if let Some(Ended { id, result }) = reply
             && let Some((_, task)) = state.sent.take_if(|(sent, _)| *sent == id)
             && let Some(lane) = &state.lane
         {
