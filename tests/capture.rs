@@ -121,11 +121,10 @@ fn who_outlives_the_task_writes_to_nobody() {
     let starting = |()| {
         let script = "echo at once; read go </dev/stdin; while :; do echo late; sleep 0.01; done";
         let (mine, its) = std::io::pipe().unwrap();
+        #[expect(clippy::zombie_processes, reason = "it outlives the task, and goes with the worker")]
         let child = Command::new("sh").args(["-c", script]).stdin(mine).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(100));
         drop(its);
-        // It goes with the worker.
-        #[allow(clippy::zombie_processes, reason = "it outlives the task")]
         child.id()
     };
     let report = block_on(pool.submit_with(capturing(), starting, ()).report());

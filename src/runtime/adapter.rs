@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     thread,
 };
 
@@ -11,10 +11,7 @@ use futures::{executor::ThreadPool, future::BoxFuture};
 use super::block_on;
 #[cfg(feature = "tokio")]
 use super::offer::Offer;
-use crate::{
-    error::BuildError,
-    sys::{copy::PerCopy, lock::lock},
-};
+use crate::{error::BuildError, sys::lock::lock};
 
 pub(super) type Thunk = Box<dyn FnOnce() + Send>;
 
@@ -70,6 +67,10 @@ impl Adapter {
         )))]
         {
             // One for all pools, so that many small ones do not each hold threads.
+            use std::sync::OnceLock;
+
+            use crate::sys::copy::PerCopy;
+
             static SHARED: PerCopy<OnceLock<Arc<Standalone>>> = PerCopy::new(OnceLock::new(), OnceLock::new);
             Self::Standalone(Arc::clone(SHARED.get().get_or_init(Arc::default)))
         }

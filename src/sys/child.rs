@@ -88,7 +88,7 @@ impl Child {
         Ok(Self { pid, pidfd, ended: Mutex::new(None), owner, obituary: None })
     }
 
-    /// Makes it the leader of a group of its own, from outside: as [`lead_group`] does within, whoever comes first. Only for a
+    /// Makes it the leader of a group of its own, from outside: as `lead_group` does within, whoever comes first. Only for a
     /// child of ours that was forked, not started.
     pub(crate) fn set_group(&self) {
         let ended = lock(&self.ended);

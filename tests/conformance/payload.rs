@@ -91,7 +91,7 @@ fn tree(depth: u32) -> Tree {
         _ => Tree::Node {
             name: format!("at {depth}"),
             children: vec![tree(depth - 1), Tree::Leaf, tree(depth - 2)],
-            weight: (depth % 2 == 0).then_some(f64::from(depth)),
+            weight: depth.is_multiple_of(2).then_some(f64::from(depth)),
         },
     }
 }

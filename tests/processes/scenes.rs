@@ -197,14 +197,13 @@ fn starts_and_starts() {
 
 fn no_more_descriptors() {
     run(async {
-        let gate = Gate::new();
         let (pool, other) = (pool(4), pool(1));
         assert_eq!(other.submit(double, 21).await.unwrap(), 42);
         let open = descriptors().len() as u64;
         let mut limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let before = limits.current;
         limits.current = Some(open + 1);
-        rustix::process::setrlimit(rustix::process::Resource::Nofile, limits.clone()).unwrap();
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limits).unwrap();
         // They fail with the reason, and promptly; or the pool works with what it can have.
         let tasks: Vec<_> = (0..20).map(|n| pool.submit(double, n)).collect();
         for (n, result) in (0..).zip(join_all(tasks).await) {
