@@ -12,6 +12,7 @@ use std::{
     fmt::{self, Write},
     io,
     mem::zeroed,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
     ptr::{self, NonNull},
     sync::{
         Arc,
@@ -49,9 +50,9 @@ const PATIENCE: i64 = 1;
 const NEAR: usize = 64 << 10;
 
 /// Where the report goes beside the standard error.
-struct Place {
-    memory: Arc<Mapping>,
-    at: usize,
+enum Place {
+    Memory { memory: Arc<Mapping>, at: usize },
+    Pipe(OwnedFd),
 }
 
 static PLACE: AtomicPtr<Place> = AtomicPtr::new(ptr::null_mut());
@@ -59,13 +60,21 @@ static PLACE: AtomicPtr<Place> = AtomicPtr::new(ptr::null_mut());
 /// From now on a fault that ends this process is reported: to the standard error, and `at` this place in the memory, which is
 /// zero and has room for [`LONGEST`] bytes. A stack that overflows is one only on this thread, and on those that have an
 /// alternate stack of their own.
-#[allow(unsafe_code, reason = "the room for it")]
 pub(crate) fn report_faults(memory: Arc<Mapping>, at: usize) -> io::Result<()> {
+    report_to(Place::Memory { memory, at })
+}
+
+/// The same where no memory is shared: the report goes into a pipe, which is written to without waiting.
+pub(crate) fn report_faults_into(pipe: OwnedFd) -> io::Result<()> {
+    report_to(Place::Pipe(pipe))
+}
+
+#[allow(unsafe_code, reason = "the room for it")]
+fn report_to(place: Place) -> io::Result<()> {
     // Asked now for the first time, which allocates.
     image::offset(0);
     // Never freed: a handler may be reading it. One per process, and one more where it was forked off another worker.
-    let place = Box::new(Place { memory, at });
-    PLACE.store(Box::into_raw(place), Ordering::SeqCst);
+    PLACE.store(Box::into_raw(Box::new(place)), Ordering::SeqCst);
     own_stack()?;
     for (signal, _) in FAULTS {
         // SAFETY: zero is a valid value of all its fields.
@@ -121,11 +130,13 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     // A copy that a task forked has its own affairs.
     let place = place.filter(|_| !was_forked());
     let mut report = Report { bytes: [0; LONGEST], len: 0, told: 0 };
-    let keep = |report: &mut Report| {
-        report.tell();
-        if let Some(place) = place {
-            place.memory.write(place.at, report.text());
+    let keep = |report: &mut Report| match place {
+        Some(Place::Memory { memory, at }) => {
+            report.tell(None);
+            memory.write(*at, report.text());
         }
+        Some(Place::Pipe(pipe)) => report.tell(Some(pipe.as_raw_fd())),
+        None => report.tell(None),
     };
     describe(&mut report, signal, address, context);
     keep(&mut report);
@@ -289,12 +300,14 @@ impl Report {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// Writes what is new to the standard error.
+    /// Writes what is new into the pipe, and to the standard error.
     #[allow(unsafe_code, reason = "the room for it")]
-    fn tell(&mut self) {
+    fn tell(&mut self, pipe: Option<RawFd>) {
         let new = self.text().get(self.told..).unwrap_or_default();
-        // SAFETY: reads as many bytes as there are; allowed in a handler. Where nobody reads the standard error, it is lost.
-        unsafe { libc::write(libc::STDERR_FILENO, new.as_ptr().cast(), new.len()) };
+        for fd in pipe.into_iter().chain([libc::STDERR_FILENO]) {
+            // SAFETY: reads as many bytes as there are; allowed in a handler. What nobody reads is lost.
+            unsafe { libc::write(fd, new.as_ptr().cast(), new.len()) };
+        }
         self.told = self.len;
     }
 }
@@ -440,7 +453,12 @@ pub(crate) fn report_in(memory: &Mapping, at: usize) -> Option<String> {
     memory.read_into(at, LONGEST, &mut bytes);
     let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     bytes.truncate(len);
-    (len > 0).then(|| String::from_utf8_lossy(&bytes).into_owned())
+    report_of(&bytes)
+}
+
+/// What was reported, by its bytes.
+pub(crate) fn report_of(bytes: &[u8]) -> Option<String> {
+    (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What two processes need to talk and to part: sockets that carry descriptors, bells, limits, the standard streams, `fork`. Owns
 //! what this process does to itself; those that it looks after are `child`'s. Does not know what runs in a process.
+//!
+//! A long file: nearly half of it is its tests, which share what they start.
 
 use std::{
     ffi::{OsString, c_int},

@@ -1,6 +1,13 @@
 //! What a task does when it starts: a blocking function or a future, with or without options.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use pin_project::pin_project;
 
 use super::options::TaskOptions;
 
@@ -127,14 +134,39 @@ where
     Fut::Output: Send + 'static,
 {
     type Output = Fut::Output;
-    type Future = Fut;
+    type Future = Deferred<F, Fut>;
     type Tag = ();
     const KIND: Kind = Kind::Future;
 
     fn tag(&self) {}
 
-    fn start(self) -> Started<Fut::Output, Fut> {
-        Started::Future((self.0)())
+    fn start(self) -> Started<Fut::Output, Deferred<F, Fut>> {
+        Started::Future(Deferred::Unmade(Some(self.0)))
+    }
+}
+
+/// A future that is made in its first poll: where the runtime's own functions find the runtime.
+#[pin_project(project = DeferredProjection)]
+pub(crate) enum Deferred<F, Fut> {
+    Unmade(Option<F>),
+    Made(#[pin] Fut),
+}
+
+impl<F: FnOnce() -> Fut, Fut: Future> Future for Deferred<F, Fut> {
+    type Output = Fut::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
+        if let DeferredProjection::Unmade(make) = self.as_mut().project()
+            && let Some(make) = make.take()
+        {
+            let made = make();
+            self.set(Self::Made(made));
+        }
+        match self.project() {
+            DeferredProjection::Made(future) => future.poll(cx),
+            // Making it has panicked, and who polls again after that waits for ever.
+            DeferredProjection::Unmade(_) => Poll::Pending,
+        }
     }
 }
 

@@ -15,11 +15,15 @@ pub(crate) const MARK: &str = "POLYPOOL_WORKER";
 /// What a pool says to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToWorker {
-    /// The first message. Beside it travel descriptors: the shared memory, the arena for calls, the arena for replies, the bell,
-    /// and the pool's own process.
+    /// The first message. Beside it travel descriptors: the shared memory, the arena for calls, the arena for replies, the bell;
+    /// or, by socket, that for calls, the diary, and where last words go. Then the pool's own process.
     Welcome(Box<Welcome>),
-    /// There is something in the `stop` word.
-    Stop,
+    /// The call is asked to stop. In shared memory that stands in the `stop` word already.
+    Stop { ticket: u64 },
+    /// What else stands in shared memory, where there is some: nobody wants those inputs of a chunk that have not begun.
+    Trim { ticket: u64 },
+    /// How many workers the pool may have now.
+    Size { max_workers: u64 },
     /// Beside it travel the files to which the standard output, the standard error and the records of a call go.
     Capture { ticket: u64 },
     /// The pool has ended, as a task asked, with these counts of tasks that completed, failed and were cancelled.
@@ -83,6 +87,8 @@ pub(crate) struct Welcome {
     pub(crate) memory_limit: Option<u64>,
     pub(crate) max_payload: Option<u64>,
     pub(crate) spin: bool,
+    /// Calls come by a socket, and not through shared memory.
+    pub(crate) by_socket: bool,
 }
 
 /// Which worker it is.

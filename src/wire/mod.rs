@@ -8,3 +8,4 @@ pub(crate) mod control;
 pub(crate) mod layout;
 pub(crate) mod ring;
 pub(crate) mod server;
+pub(crate) mod stream;

@@ -84,3 +84,9 @@ conformance!(tasks, polypool::Tasks::new());
 conformance!(rayon, rayon_backend::Rayon::with_threads(8).unwrap());
 #[cfg(all(feature = "processes", target_os = "linux"))]
 conformance!(processes, polypool::Processes::new());
+#[cfg(all(feature = "processes", target_os = "linux"))]
+conformance!(
+    processes_over_sockets,
+    polypool::Processes::new().transport(polypool::Transport::Socket),
+    [tokio_multi, standalone]
+);

@@ -1,4 +1,4 @@
-//! The pool's end of the socket beside the rings. Owns the reading and writing of messages; what they mean is the worker's.
+//! The pool's end of the socket for what is no call. Owns the reading and writing of messages; what they mean is the worker's.
 
 use std::{
     io,

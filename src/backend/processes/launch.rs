@@ -18,7 +18,7 @@ use super::{
     ends,
     fork::fork_worker,
     link::{Link, borrowed},
-    method::StartMethod,
+    method::{StartMethod, Transport},
 };
 use crate::{
     backend::lane::Lane,
@@ -45,9 +45,8 @@ const THREADS: [&str; 9] = [
 
 /// Starts a process for this lane and sends it what it needs. It need not have read that yet.
 pub(super) fn launch(crew: &Crew, lane: &Lane) -> io::Result<(Child, Arc<OwnedFd>, Link)> {
-    let (link, mut theirs) = Link::new()?;
+    let (link, mut theirs) = Link::new(crew.options().transport, crew.bell())?;
     let welcome = encode(&ToWorker::Welcome(Box::new(welcome(crew, lane)?))).map_err(io::Error::other)?;
-    theirs.push(crew.bell().try_clone()?);
     theirs.push(owner()?);
     let (child, ours) = bring(crew, lane)?;
     // It fits into the socket's buffer, or is read by the process; so this comes second.
@@ -131,6 +130,7 @@ fn welcome(crew: &Crew, lane: &Lane) -> io::Result<Welcome> {
         memory_limit: crew.options().memory_limit,
         max_payload: crew.options().max_payload,
         spin: settings.spin,
+        by_socket: crew.options().transport == Transport::Socket,
     })
 }
 

@@ -1,43 +1,23 @@
-//! The pool's end of the way to one worker: a ring for calls, one for replies, an arena each for large ones. Owns what is on its
-//! way; which task it is, and what becomes of it, is the worker's.
+//! The pool's end of the way to one worker. Owns that all ways are one to who uses them; each is in a file of its own.
 
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak},
 };
 
+use super::{method::Transport, rings::RingLink, socket::SocketLink, worker::Worker};
 use crate::{
-    error::TaskError,
-    function::{Call, Counted, Reply},
-    sys::{
-        crash::report_in,
-        shm::{self, Mapping, SharedFile},
-    },
+    function::{Call, Reply},
+    sys::shm::Mapping,
     task::Claim,
-    wire::{
-        arena::Arena,
-        layout::{self, CALLS, CAPTURED, LARGE, MOST_SENT, REPLIES, kind},
-        ring::{Frame, Nonsense, Reader, Writer},
-    },
+    wire::{layout::MOST_SENT, ring::Nonsense},
 };
 
-pub(super) struct Link {
-    memory: Arc<Mapping>,
-    calls: Writer,
-    replies: Reader,
-    arguments: Arena,
-    results: Arena,
-    claims: Arc<dyn Claim>,
-    /// The call whose argument is in the arena, and its length.
-    large: Option<(u64, u64)>,
-    unnoticed: bool,
-    /// Replies since a large argument was sent.
-    since_large: u32,
+pub(super) enum Link {
+    Rings(RingLink),
+    Socket(SocketLink),
 }
-
-/// After so many, the buffer for large results is given back.
-const FORGET_AFTER: u32 = 16;
 
 /// What came back.
 pub(super) struct Received {
@@ -58,249 +38,206 @@ pub(super) enum Sent {
 }
 
 impl Link {
-    /// Makes the shared memory, and the descriptors that the worker needs of it.
-    pub(super) fn new() -> io::Result<(Self, Vec<OwnedFd>)> {
-        let rings = SharedFile::create("polypool-rings", layout::SIZE as u64)?;
-        let arguments = SharedFile::create("polypool-arguments", 0)?;
-        let results = SharedFile::create("polypool-results", 0)?;
-        let memory = Arc::new(Mapping::new(&rings.as_fd(), layout::SIZE, true)?);
-        let theirs = vec![rings.into_fd(), arguments.read_only()?, results.as_fd().try_clone_to_owned()?];
-        let link = Self {
-            calls: Writer::new(Arc::clone(&memory), CALLS),
-            replies: Reader::new(Arc::clone(&memory), REPLIES),
-            arguments: Arena::new(arguments, true),
-            results: Arena::new(results, false),
-            claims: Arc::new(Claims(Arc::clone(&memory))),
-            large: None,
-            unnoticed: false,
-            since_large: 0,
-            memory,
-        };
-        Ok((link, theirs))
+    /// Makes the way, and the descriptors that the worker needs of it.
+    pub(super) fn new(transport: Transport, bell: &OwnedFd) -> io::Result<(Self, Vec<OwnedFd>)> {
+        match transport {
+            Transport::SharedMemory => RingLink::new(bell).map(|(link, theirs)| (Self::Rings(link), theirs)),
+            Transport::Socket => SocketLink::new().map(|(link, theirs)| (Self::Socket(link), theirs)),
+        }
+    }
+
+    /// Has the worker looked after whenever there is something here that no bell is rung for.
+    pub(super) fn attend(&mut self, worker: Weak<Worker>) -> io::Result<()> {
+        match self {
+            Self::Rings(_) => Ok(()),
+            Self::Socket(link) => link.attend(worker),
+        }
+    }
+
+    /// Can calls be sent behind one that is not done?
+    pub(super) fn prefetches(&self) -> bool {
+        matches!(self, Self::Rings(_))
     }
 
     pub(super) fn claims(&self) -> &Arc<dyn Claim> {
-        &self.claims
+        match self {
+            Self::Rings(link) => link.claims(),
+            Self::Socket(link) => link.claims(),
+        }
     }
 
     /// Announces a call by this ticket. Comes before `send`, and before anybody can try to take it back.
     pub(super) fn offer(&self, ticket: u64) {
-        layout::Claim::of(ticket).send(&self.memory);
+        if let Self::Rings(link) = self {
+            link.offer(ticket);
+        }
     }
 
     pub(super) fn offer_and_send(
         &mut self,
         ticket: u64,
-        call: &Call,
+        call: &Arc<Call>,
         is_captured: bool,
     ) -> Result<Sent, Nonsense> {
         self.offer(ticket);
         self.send(ticket, call, is_captured)
     }
 
-    /// Sends a call that was offered; the worker looks at it when it is notified, or before. What a call that `is_captured` needs was sent.
-    pub(super) fn send(&mut self, ticket: u64, call: &Call, is_captured: bool) -> Result<Sent, Nonsense> {
-        let len = call.arg.len();
-        let is_large = len >= LARGE;
-        if is_large {
-            if self.large.is_some() {
-                return Ok(Sent::Full);
-            }
-            if let Err(error) = self.arguments.put(&call.arg) {
-                return Ok(Sent::Impossible(format!(
-                    "no shared memory for an argument of {len} bytes: {error}"
-                )));
-            }
+    /// Sends a call that was offered; the worker looks at it when it is notified, or before. What a call that `is_captured`
+    /// needs was sent.
+    pub(super) fn send(
+        &mut self,
+        ticket: u64,
+        call: &Arc<Call>,
+        is_captured: bool,
+    ) -> Result<Sent, Nonsense> {
+        match self {
+            Self::Rings(link) => link.send(ticket, call, is_captured),
+            Self::Socket(link) => link.send(ticket, call, is_captured),
         }
-        let kind = if is_large { kind::LARGE_CALL } else { kind::CALL };
-        let tasks = call.tasks | if is_captured { CAPTURED } else { 0 };
-        let frame = Frame { kind, ticket, words: [call.entry, len as u64, tasks] };
-        if !self.calls.push(frame, if is_large { &[] } else { &call.arg })? {
-            return Ok(Sent::Full);
-        }
-        if is_large {
-            self.large = Some((ticket, len as u64));
-        }
-        self.unnoticed = true;
-        Ok(Sent::Yes)
     }
 
     /// Wakes the worker if it sleeps and there is something new.
     pub(super) fn notify(&mut self) {
-        if std::mem::take(&mut self.unnoticed) {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        // 1. the ring's tail is stored; 2. this fence; 3. `asleep` is read. The worker: 1. stores `asleep`; 2. a fence; 3. reads
-        // the tail. One of the two sees the other.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        let asleep = layout::asleep(&self.memory);
-        if asleep.load(Ordering::Relaxed) == 1 && asleep.swap(0, Ordering::SeqCst) == 1 {
-            shm::wake(asleep);
+        if let Self::Rings(link) = self {
+            link.notify();
         }
     }
 
     /// Takes the next reply.
     pub(super) fn receive(&mut self) -> Result<Option<Received>, Nonsense> {
-        let Some((frame, at, len)) = self.replies.peek()? else {
-            return Ok(None);
-        };
-        let is_large = matches!(frame.kind, kind::LARGE_DONE | kind::LARGE_FAILED);
-        let bytes = if is_large {
-            let bytes = match self.results.take(frame.words[2]) {
-                Ok(bytes) => Ok(bytes),
-                // It cannot have written that much.
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(Nonsense),
-                Err(error) => {
-                    Err(TaskError::Decode(format!("a result of {} bytes: {error}", frame.words[2])))
-                }
-            };
-            self.results.free(frame.words[2]);
-            bytes
-        } else {
-            let mut bytes = Vec::new();
-            self.memory.read_into(at, len, &mut bytes);
-            Ok(bytes)
-        };
-        self.replies.consume(len);
-        self.since_large = self.since_large.saturating_add(1);
-        if self.since_large == FORGET_AFTER {
-            self.results.forget();
+        match self {
+            Self::Rings(link) => link.receive(),
+            Self::Socket(link) => link.receive(),
         }
-        if is_large {
-            let held = layout::reply_held(&self.memory);
-            held.store(0, Ordering::SeqCst);
-            shm::wake(held);
-        }
-        if self.large.is_some_and(|(ticket, _)| ticket <= frame.ticket)
-            && let Some((_, len)) = self.large.take()
-        {
-            self.arguments.free(len);
-        }
-        let result = match (frame.kind, bytes) {
-            (_, Err(error)) => Err(Box::new(error)),
-            (kind::DONE | kind::LARGE_DONE, Ok(bytes)) => Ok(bytes),
-            (kind::FAILED | kind::LARGE_FAILED, Ok(bytes)) => Err(Box::new(
-                postcard::from_bytes(&bytes).unwrap_or_else(|error| TaskError::Decode(error.to_string())),
-            )),
-            _ => return Err(Nonsense),
-        };
-        let words = frame.words;
-        let tally = Counted {
-            completed: words[0] as u32,
-            failed: (words[0] >> 32) as u32,
-            cancelled: words[1] as u32,
-        };
-        Ok(Some(Received {
-            ticket: frame.ticket,
-            reply: Reply { result, tally },
-            said: words[1] & layout::SAID != 0,
-        }))
     }
 
     pub(super) fn has_replies(&self) -> bool {
-        !self.replies.is_empty()
+        match self {
+            Self::Rings(link) => link.has_replies(),
+            Self::Socket(link) => link.has_replies(),
+        }
     }
 
-    /// What the worker said when a fault ended it.
+    /// The process has ended. False when some of what it wrote is on its way still; then the worker is looked after again.
+    pub(super) fn close(&mut self) -> bool {
+        match self {
+            Self::Rings(_) => true,
+            Self::Socket(link) => link.close(),
+        }
+    }
+
+    /// What the worker said when a fault ended it. Asked when all is [closed](Self::close), as are those below that say so.
     pub(super) fn last_words(&self) -> Option<String> {
-        report_in(&self.memory, layout::REPORT)
+        match self {
+            Self::Rings(link) => link.last_words(),
+            Self::Socket(link) => link.last_words(),
+        }
+    }
+
+    /// Had the worker not come to it? Of a call by socket that is known when it is closed.
+    pub(super) fn is_sent(&self, ticket: u64) -> bool {
+        match self {
+            Self::Rings(link) => link.is_sent(ticket),
+            Self::Socket(link) => link.is_sent(ticket),
+        }
+    }
+
+    /// What the worker had done of a chunk. When it is closed.
+    pub(super) fn done_so_far(&self, ticket: u64) -> Option<Vec<u8>> {
+        match self {
+            Self::Rings(link) => link.done_so_far(ticket),
+            Self::Socket(link) => link.done_so_far(ticket),
+        }
     }
 
     /// Will look for new records now.
     pub(super) fn look_for_records(&self) {
-        layout::logged(&self.memory).store(0, Ordering::SeqCst);
+        if let Self::Rings(link) = self {
+            link.look_for_records();
+        }
     }
 
-    /// Asks for the bell at the next reply. False when there is one already.
+    /// Asks for the worker to be looked after at the next reply. False when there is one already.
     pub(super) fn arm(&mut self) -> bool {
-        let armed = layout::armed(&self.memory);
-        armed.store(1, Ordering::SeqCst);
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if self.replies.is_empty() {
-            return true;
+        match self {
+            Self::Rings(link) => link.arm(),
+            Self::Socket(link) => !link.has_replies(),
         }
-        armed.store(0, Ordering::SeqCst);
-        false
+    }
+
+    /// Will the worker be looked after at the next reply?
+    pub(super) fn is_armed(&self) -> bool {
+        match self {
+            Self::Rings(link) => link.is_armed(),
+            Self::Socket(_) => true,
+        }
     }
 
     /// A buffer for the next large result.
     pub(super) fn reuse(&mut self, buffer: Vec<u8>) {
-        self.since_large = 0;
-        self.results.reuse(buffer);
-    }
-
-    pub(super) fn is_armed(&self) -> bool {
-        layout::armed(&self.memory).load(Ordering::SeqCst) == 1
+        match self {
+            Self::Rings(link) => link.reuse(buffer),
+            Self::Socket(link) => link.reuse(buffer),
+        }
     }
 
     pub(super) fn disarm(&self) {
-        layout::armed(&self.memory).store(0, Ordering::SeqCst);
+        if let Self::Rings(link) = self {
+            link.disarm();
+        }
     }
 
-    /// A worker that waits for room in the ring of replies looks again.
+    /// A worker that waits for room for its replies looks again.
     pub(super) fn made_room(&self) {
-        self.wake();
+        if let Self::Rings(link) = self {
+            link.made_room();
+        }
     }
 
     /// The call was withdrawn, and its argument with it.
     pub(super) fn withdrawn(&mut self, ticket: u64) {
-        if self.large.is_some_and(|(large, _)| large == ticket) {
-            self.large = None;
+        if let Self::Rings(link) = self {
+            link.withdrawn(ticket);
         }
     }
 
-    /// Had the worker not come to it?
-    pub(super) fn is_sent(&self, ticket: u64) -> bool {
-        layout::Claim::of(ticket).is_sent(&self.memory)
-    }
-
-    /// What the worker had done of a chunk.
-    pub(super) fn done_so_far(&self, ticket: u64) -> Option<Vec<u8>> {
-        let len = usize::try_from(layout::done_len(&self.memory).load(Ordering::Acquire)).ok()?;
-        if layout::done_ticket(&self.memory).load(Ordering::Acquire) != ticket || len > layout::DONE_SIZE {
-            return None;
+    /// The memory that is shared with the worker. What it could be told by a word there it is told by messages otherwise.
+    pub(super) fn memory(&self) -> Option<&Arc<Mapping>> {
+        match self {
+            Self::Rings(link) => Some(link.memory()),
+            Self::Socket(_) => None,
         }
-        let mut bytes = Vec::new();
-        self.memory.read_into(layout::DONE, len, &mut bytes);
-        Some(bytes)
-    }
-
-    pub(super) fn memory(&self) -> &Arc<Mapping> {
-        &self.memory
     }
 
     pub(super) fn ask_to_stop(&self, ticket: u64) {
-        layout::stop(&self.memory).store(ticket, Ordering::SeqCst);
+        if let Self::Rings(link) = self {
+            link.ask_to_stop(ticket);
+        }
     }
 
-    pub(super) fn trim(&self, ticket: u64) {
-        layout::trim(&self.memory).store(ticket, Ordering::SeqCst);
+    /// Nobody wants the waiting inputs of a chunk. True when that takes a message.
+    #[must_use]
+    pub(super) fn trim(&mut self, ticket: u64) -> bool {
+        match self {
+            Self::Rings(link) => {
+                link.trim(ticket);
+                false
+            }
+            Self::Socket(link) => link.trim(ticket),
+        }
     }
 
     /// The worker is to end when it has nothing to do.
     pub(super) fn ask_to_leave(&self) {
-        layout::leave(&self.memory).store(1, Ordering::SeqCst);
-        self.wake();
+        match self {
+            Self::Rings(link) => link.ask_to_leave(),
+            Self::Socket(link) => link.ask_to_leave(),
+        }
     }
 
     pub(super) const fn most_sent() -> usize {
         MOST_SENT
-    }
-}
-
-/// The words by which calls are withdrawn.
-struct Claims(Arc<Mapping>);
-
-impl Claim for Claims {
-    fn withdraw(&self, ticket: u64) -> bool {
-        layout::Claim::of(ticket).withdraw(&self.0)
-    }
-
-    fn is_taken(&self, ticket: u64) -> bool {
-        layout::Claim::of(ticket).is_taken(&self.0)
     }
 }
 

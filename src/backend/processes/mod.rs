@@ -15,6 +15,8 @@ mod link;
 mod lone;
 mod method;
 mod retell;
+mod rings;
+mod socket;
 mod worker;
 
 pub(crate) use lone::Lone;
@@ -324,7 +326,7 @@ impl Backend for Processes {
             in_process: false,
             futures: true,
             stops_running: true,
-            shared_memory: true,
+            shared_memory: self.transport == Transport::SharedMemory,
             survives_worker_loss: true,
             distributed: false,
             nests: true,

@@ -2,20 +2,17 @@
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
 };
 
-use super::{capture::Delivery, outlet::Outlet, upstream::Sendings};
+use super::{capture::Delivery, outlet::Outlet, upstream::Sendings, words::Words};
 use crate::{
-    sys::{copy::PerCopy, lock::lock, shm::Mapping},
+    sys::{copy::PerCopy, lock::lock},
     task::catch::wake,
-    wire::{
-        control::{Place, ToPool},
-        layout,
-    },
+    wire::control::{Place, ToPool},
 };
 
 /// A worker may be forked off another one.
@@ -43,7 +40,7 @@ pub(crate) struct Here {
     pub(super) outlet: Outlet,
     pub(super) upstream: Sendings,
     pub(super) delivery: Delivery,
-    pub(super) memory: Arc<Mapping>,
+    pub(super) words: Words,
     /// The call that is performed, or 0.
     ticket: AtomicU64,
     /// Who waits for it to be stopped.
@@ -52,13 +49,13 @@ pub(crate) struct Here {
 }
 
 impl Here {
-    pub(super) fn settle(place: Place, outlet: Outlet, memory: Arc<Mapping>) -> &'static Self {
+    pub(super) fn settle(place: Place, outlet: Outlet, words: Words) -> &'static Self {
         let here = Self {
             place,
             outlet,
             upstream: Sendings::default(),
             delivery: Delivery::default(),
-            memory,
+            words,
             ticket: AtomicU64::new(0),
             watchers: Mutex::default(),
             is_watched: AtomicBool::new(false),
@@ -84,11 +81,11 @@ impl Here {
 
     pub(crate) fn is_stopped(&self) -> bool {
         let ticket = self.ticket();
-        ticket != 0 && layout::stop(&self.memory).load(Ordering::SeqCst) == ticket
+        ticket != 0 && self.words.stop() == ticket
     }
 
     pub(crate) fn max_workers(&self) -> usize {
-        layout::size(&self.memory).load(Ordering::Relaxed) as usize
+        self.words.size() as usize
     }
 
     pub(crate) fn progressed(&self, done: u64, total: u64) {
@@ -96,7 +93,7 @@ impl Here {
     }
 
     pub(super) fn is_trimmed(&self) -> bool {
-        layout::trim(&self.memory).load(Ordering::Relaxed) == self.ticket.load(Ordering::Relaxed)
+        self.words.trim() == self.ticket.load(Ordering::Relaxed)
     }
 
     /// Waits until the call that is performed when this is first polled is asked to stop.

@@ -5,11 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 mod capture;
 mod here;
 mod outlet;
+mod perform;
 mod records;
 mod serve;
 mod server;
+mod socket;
 mod start;
+pub(crate) mod stream;
 mod upstream;
+mod way;
+mod words;
 
 pub(crate) use here::{depth, here};
 pub(crate) use outlet::first;

@@ -1,4 +1,4 @@
-//! The worker's end of the socket beside the rings, for all its threads. Owns the writing, and the thread that listens and sees
+//! The worker's end of the socket for what is no call, for all its threads. Owns the writing, and the thread that listens and sees
 //! to it that this process does not outlive its pool.
 
 use std::{
@@ -102,7 +102,12 @@ pub(super) fn listen(socket: Arc<OwnedFd>, owner: OwnedFd, mut inbox: Inbox) -> 
 fn hear(message: ToWorker, fds: &mut Vec<OwnedFd>) {
     let Some(here) = here() else { return };
     match message {
-        ToWorker::Stop => here.look_up(),
+        ToWorker::Stop { ticket } => {
+            here.words.heard_stop(ticket);
+            here.look_up();
+        }
+        ToWorker::Trim { ticket } => here.words.heard_trim(ticket),
+        ToWorker::Size { max_workers } => here.words.heard_size(max_workers),
         ToWorker::Capture { ticket } => here.delivery.put(ticket, fds),
         ToWorker::Ended { id, result } => here.upstream.ended(id, result),
         ToWorker::Gone { completed, failed, cancelled } => {

@@ -29,10 +29,7 @@ use tracing::{
 use super::here::{Here, here};
 use crate::{
     sys::{copy::PerCopy, lock::lock},
-    wire::{
-        control::{Record, ToPool, encode},
-        layout,
-    },
+    wire::control::{Record, ToPool, encode},
 };
 
 /// A longer message is cut.
@@ -89,7 +86,7 @@ fn keep(record: &Record) {
             return;
         }
     }
-    if layout::logged(&here.memory).swap(1, Ordering::SeqCst) == 0 {
+    if here.words.logged() {
         here.outlet.say(&ToPool::Logged);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,30 +12,28 @@ use std::{
 use super::{
     here::{Here, here},
     outlet::{Outlet, first, listen},
-    serve::Serve,
+    perform::Bench,
     server::serve,
+    way::{Server, Way},
 };
 use crate::{
     error::TaskError,
     function::{Around, open, perform},
     runtime::{Home, block_on, is_in_runtime},
     sys::{
-        crash::report_faults,
         image::{Identity, identity},
         process::{at_fork_in_child, exit_now, limit_data, move_high, reset_signals, take_stdin},
-        shm::{Mapping, SharedFile},
     },
     task::catch::install_hook,
-    wire::{
-        arena::Arena,
-        control::{Inbox, ToPool, ToWorker, VERSION, Welcome},
-        layout,
-    },
+    wire::control::{Inbox, ToPool, ToWorker, VERSION, Welcome},
 };
 
 /// The exit codes of a worker that could not begin. Its pool says more, when it could be told.
 const NO_POOL: i32 = 120;
 pub(super) const REFUSED: i32 = 121;
+
+/// What was read makes no sense, or nobody can be told of a result. The pool counts the worker as lost.
+pub(super) const CONFUSED: i32 = 122;
 
 /// The stack that a thread is given to work on: what the main thread usually has.
 const STACK: usize = 8 << 20;
@@ -89,7 +87,7 @@ pub(crate) fn go_on(socket: OwnedFd) -> ! {
     }
 }
 
-fn begin(socket: OwnedFd) -> io::Result<Serve> {
+fn begin(socket: OwnedFd) -> io::Result<Server> {
     let socket = Arc::new(socket);
     let mut inbox = Inbox::default();
     let mut fds = Vec::new();
@@ -107,20 +105,18 @@ fn begin(socket: OwnedFd) -> io::Result<Serve> {
         exit_now(REFUSED);
     }
     let fds: Vec<OwnedFd> = fds.into_iter().map(move_high).collect::<io::Result<_>>()?;
-    let Ok([rings, arguments, results, bell, owner]) = <[OwnedFd; 5]>::try_from(fds) else {
-        return Err(io::Error::other("the welcome lacks descriptors"));
-    };
-    let memory = Arc::new(Mapping::new(&rings.as_fd(), layout::SIZE, true)?);
-    let inline = Mapping::new(&rings.as_fd(), layout::SIZE, false)?;
-    drop(rings);
+    let (mut way, owner) = Way::new(&welcome, fds)?;
     let Welcome { place, runtime, initializer, memory_limit, max_payload, spin, .. } = *welcome;
-    let here = Here::settle(place, outlet, Arc::clone(&memory));
+    let here = {
+        let words = way.words(&place);
+        Here::settle(place, outlet, words)
+    };
     if let Some(bytes) = memory_limit {
         limit_data(bytes)?;
     }
     at_fork_in_child()?;
     // Without it, less is known of an end that should not come.
-    let _ = report_faults(Arc::clone(&memory), layout::REPORT);
+    let _ = way.report_faults();
     listen(socket, owner, inbox)?;
     install_hook();
     if let Some((entry, arg)) = initializer
@@ -132,12 +128,10 @@ fn begin(socket: OwnedFd) -> io::Result<Serve> {
             std::thread::park();
         }
     }
-    let arguments = Arena::new(SharedFile::from_fd(arguments)?, false);
-    let results = Arena::new(SharedFile::from_fd(results)?, true);
-    let serve =
-        Serve::new(here, memory, inline, arguments, results, bell, Home::of(&runtime), max_payload, spin);
+    let bench = Bench::new(here, Home::of(&runtime), max_payload);
+    let server = way.serve(bench, spin);
     here.outlet.say(&ToPool::Ready);
-    Ok(serve)
+    Ok(server)
 }
 
 /// Is the pool of this program?

@@ -43,7 +43,7 @@ impl Backend for Upstream {
             in_process: false,
             futures: true,
             stops_running: true,
-            shared_memory: true,
+            shared_memory: here().is_some_and(|here| here.words.are_shared()),
             survives_worker_loss: true,
             distributed: false,
             nests: true,

@@ -1,0 +1,150 @@
+//! The end of a worker by force, and of what it was doing. Owns the steps from a polite word to SIGKILL, and the burial.
+
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use super::{OnItsWay, Phase, State, Step, Worker};
+use crate::{
+    backend::{
+        lane::Lane,
+        processes::{captured::Capture, link::Link},
+    },
+    error::{Exit, TaskError, WorkerLost},
+    function::{Counted, Reply, lost_in_chunk},
+    sys::{
+        lock::lock,
+        process::{Ended, Signal},
+    },
+    wire::control::ToWorker,
+};
+
+impl Worker {
+    /// Sees whether the front is to be stopped, and how far that is.
+    pub(super) fn stop_front(self: &Arc<Self>, state: &mut State) {
+        if !matches!(state.phase, Phase::Working | Phase::Stopping { .. }) {
+            return;
+        }
+        let Some(front) = state.sent.front() else { return };
+        if front.task.tasks() > 1 && front.task.is_trimmed() {
+            state.link.trim(front.ticket);
+        }
+        if front.task.stop_asked().is_none() {
+            return;
+        }
+        let ticket = front.ticket;
+        let now = Instant::now();
+        if state.link.has_replies() {
+            // It may have ended by itself.
+            self.again.store(true, Ordering::SeqCst);
+            return;
+        }
+        let grace = self.crew().map_or(Duration::ZERO, |crew| crew.grace());
+        let after = now.checked_add(grace).unwrap_or_else(|| now + Duration::from_secs(1 << 30));
+        let (next, step) = match state.phase {
+            Phase::Stopping { next, step: Step::Asked } if next <= now => {
+                let _ = self.child.signal_group(Signal::TERM);
+                (after, Step::Terminated)
+            }
+            Phase::Stopping { next, step: Step::Terminated } if next <= now => {
+                self.doom(state);
+                return;
+            }
+            Phase::Stopping { next, step } => (next, step),
+            _ => {
+                Self::recall_behind(state, 1);
+                state.link.ask_to_stop(ticket);
+                if !grace.is_zero() {
+                    // The word says it all. This is for who sleeps, and must not wait for a process that does not listen.
+                    self.control.nudge(&ToWorker::Stop);
+                    (after, Step::Asked)
+                } else {
+                    let _ = self.child.signal_group(Signal::TERM);
+                    (now + Duration::from_millis(10), Step::Terminated)
+                }
+            }
+        };
+        state.phase = Phase::Stopping { next, step };
+        self.set_alarm(state, next);
+    }
+
+    /// Kills the process. What it has not begun goes elsewhere; the rest follows when it is dead.
+    pub(super) fn doom(self: &Arc<Self>, state: &mut State) {
+        Self::recall_behind(state, 1);
+        self.kill();
+        state.phase = Phase::Doomed;
+    }
+
+    pub(super) fn bury(self: &Arc<Self>, state: &mut State) {
+        // Before it is reaped: then its number, and its group's, is nobody else's.
+        let _ = self.child.signal_group(Signal::KILL);
+        let exit = match self.child.wait() {
+            Ok(Ended::Code(code)) => Exit::Code(code),
+            Ok(Ended::Signal(signal)) => Exit::Signal(signal),
+            Ok(Ended::Unknown) | Err(_) => Exit::Unknown,
+        };
+        if let Some(crew) = self.crew() {
+            crew.ended(exit);
+        }
+        let phase = mem::replace(&mut state.phase, Phase::Gone);
+        state.alarm = None;
+        Self::recall_behind(state, 1);
+        let lane = state.lane.take();
+        if let Some(lane) = &lane {
+            let how =
+                WorkerLost::new(lane.worker(), Some(self.pid()), exit).with_report(state.link.last_words());
+            // One that never worked is no loss to anybody.
+            if self.is_ready() {
+                lane.tell_lost(&how);
+            }
+            let state_link = &state.link;
+            for (n, call) in state.sent.drain(..).enumerate().rev() {
+                if n > 0 && !lane.begin_call(&call.task) {
+                    continue;
+                }
+                if state_link.is_sent(call.ticket) {
+                    lane.lost_call(call.task, None);
+                } else if let Some((reply, tally)) = Self::saved(state_link, lane, &call, &how) {
+                    let (waker, _) = lane.end_call(&call.task, Reply { result: Ok(reply), tally }, None);
+                    state.wakers.extend(waker);
+                } else {
+                    let captured = Capture::take(&mut state.capture, call.ticket, self.seat.index());
+                    captured.into_iter().for_each(|captured| call.task.keep_captured(captured));
+                    lane.lost_call(call.task, Some(how.clone()));
+                }
+            }
+        }
+        // What it had said before it died.
+        self.control.read(|message| self.hear(message));
+        lock(&self.watches).clear();
+        self.inner.rejoin();
+        let keep = lock(&self.keep).take();
+        if let Some(crew) = self.crew() {
+            crew.buried(self);
+            match lane {
+                Some(lane) if phase == Phase::Starting => crew.stillborn(lane, exit),
+                lane => drop(lane),
+            }
+        }
+        drop(keep);
+    }
+
+    /// What there is of a chunk whose worker died. Its sender sends the inputs again to which there is no answer; the one that the
+    /// worker died at is among them only if it may be tried again.
+    pub(super) fn saved(
+        link: &Link,
+        lane: &Lane,
+        call: &OnItsWay,
+        how: &WorkerLost,
+    ) -> Option<(Vec<u8>, Counted)> {
+        if call.task.tasks() < 2 || call.task.stop_asked().is_some() {
+            return None;
+        }
+        // Nothing yet, if it died at the first.
+        let done =
+            link.done_so_far(call.ticket).filter(|done| !done.is_empty()).unwrap_or_else(|| vec![0; 8]);
+        lost_in_chunk(&done, (!lane.may_retry(&call.task)).then(|| TaskError::WorkerLost(how.clone())))
+    }
+}

@@ -1,0 +1,89 @@
+//! What is said between a pool and a worker beside calls and replies. Owns what each message sets in motion.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{State, Worker};
+use crate::{
+    backend::processes::inner::Farewell,
+    error::TaskError,
+    policy::CancellationPolicy,
+    wire::control::{ToPool, ToWorker},
+};
+
+impl Worker {
+    /// Sends a message, on a thread that may wait for the process to read it if need be. A process that cannot be told is ended:
+    /// somebody there waits for it.
+    pub(in crate::backend::processes) fn say_apart(self: &Arc<Self>, message: ToWorker) {
+        if self.control.nudge(&message) {
+            return;
+        }
+        let mut unsaid = Unsaid(Some(Arc::clone(self)));
+        if let Some(crew) = self.crew() {
+            crew.context().spawn_thread(move || {
+                if let Some(worker) = unsaid.0.take() {
+                    worker.control.say(&message);
+                }
+            });
+        }
+    }
+
+    pub(super) fn hear(self: &Arc<Self>, message: ToPool) {
+        let Some(crew) = self.crew() else { return };
+        match message {
+            ToPool::Ready => {
+                self.ready.store(true, Ordering::SeqCst);
+                self.look_after();
+            }
+            ToPool::Refused(reason) => crew.give_up(TaskError::Broken(reason)),
+            ToPool::InitializerFailed(reason) => crew.give_up(TaskError::InitializerFailed(reason)),
+            ToPool::Submit(submission) => {
+                if let Some(pool) = crew.pool() {
+                    self.inner.submit(self, &pool, submission);
+                }
+            }
+            ToPool::Cancel { id } => self.inner.cancel(id),
+            ToPool::Resize { max_workers } => {
+                if let (Some(pool), Ok(n)) = (crew.pool(), usize::try_from(max_workers)) {
+                    pool.resize(n.max(1));
+                }
+            }
+            ToPool::ShutDown { ticket, policy } => {
+                if let Some(pool) = crew.pool() {
+                    self.ending.store(ticket, Ordering::SeqCst);
+                    self.look_after();
+                    pool.shut_down(CancellationPolicy::from_bits_truncate(policy));
+                    Farewell::say(self, &pool);
+                }
+            }
+            ToPool::Leave { ticket } => {
+                self.left.store(ticket, Ordering::SeqCst);
+                self.look_after();
+            }
+            ToPool::Rejoin { ticket } => {
+                if self.left.compare_exchange(ticket, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                    self.look_after();
+                }
+            }
+            ToPool::Progress { ticket, done, total } => {
+                let find = |state: &mut State| {
+                    state.sent.iter().find(|call| call.ticket == ticket).map(|call| call.task.id())
+                };
+                if let Some(task) = self.in_passing(find).flatten().or_else(|| self.seat.current_id()) {
+                    crew.progressed(task, done, total);
+                }
+            }
+            ToPool::Logged => self.look_after(),
+        }
+    }
+}
+
+/// A message that is on no thread yet.
+struct Unsaid(Option<Arc<Worker>>);
+
+impl Drop for Unsaid {
+    fn drop(&mut self) {
+        if let Some(worker) = &self.0 {
+            worker.kill();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! How a worker process performs a call, whichever way it came. Owns what is around the function meanwhile; reading calls and
+//! writing replies is done by who has the way.
+
+use std::{cell::Cell, future::Future, pin::Pin, task::Poll};
+
+use super::{capture::Capture, here::Here};
+use crate::{
+    error::TaskError,
+    function::{Around, Counted, perform, spare},
+    runtime::Home,
+    sys::process::{exit_now, was_forked},
+};
+
+/// A buffer that was larger is given back.
+const KEEP: usize = 1 << 20;
+
+/// After so many calls without a large result, the buffer for it is given back.
+const FORGET_AFTER: u32 = 16;
+
+pub(super) struct Bench {
+    pub(super) here: &'static Here,
+    home: Home,
+    max_payload: Option<u64>,
+    /// The result of the last call, or its error.
+    pub(super) out: Vec<u8>,
+    /// Calls since one had a large result.
+    since_large: u32,
+}
+
+/// A call but for its argument.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    pub(super) ticket: u64,
+    pub(super) entry: u64,
+    pub(super) tasks: u64,
+    pub(super) is_captured: bool,
+}
+
+/// Where the reply to a chunk is kept as far as it has come, in case the worker is lost.
+pub(super) trait Keeper {
+    /// Keeps what is behind `from`, up to which it is kept already. False when there is no room for it.
+    fn keep(&self, from: usize, reply: &[u8]) -> bool;
+}
+
+impl Bench {
+    pub(super) fn new(here: &'static Here, home: Home, max_payload: Option<u64>) -> Self {
+        Self { here, home, max_payload, out: Vec::new(), since_large: 0 }
+    }
+
+    /// Performs a call. Gives the counts, and whether what is in `out` now is an error.
+    pub(super) fn perform(
+        &mut self,
+        work: Work,
+        arg: Result<&[u8], TaskError>,
+        keeper: &impl Keeper,
+    ) -> (Counted, bool) {
+        self.out.clear();
+        let Self { here, home, out, .. } = self;
+        let capture = work.is_captured.then(|| Capture::begin(here, work.ticket)).flatten();
+        here.begin(work.ticket);
+        let around = Surroundings { here, home, keeper, kept: Cell::new(0), is_chunk: work.tasks > 1 };
+        let done = arg.and_then(|arg| perform(work.entry, arg, out, &around));
+        if was_forked() {
+            // This is a child of the worker that came back from the task. The task's worker replies.
+            exit_now(0);
+        }
+        here.end();
+        if let Some(capture) = capture {
+            capture.end();
+        }
+        let done = match (done, self.max_payload) {
+            (Ok(_), Some(limit)) if self.out.len() as u64 > limit => {
+                Err(TaskError::TooLarge { size: self.out.len() as u64, limit })
+            }
+            (done, _) => done,
+        };
+        match done {
+            Ok(tally) => (tally, false),
+            Err(error) => {
+                self.out = postcard::to_stdvec(&error).unwrap_or_default();
+                (
+                    Counted { failed: u32::try_from(work.tasks).unwrap_or(u32::MAX), ..Counted::default() },
+                    true,
+                )
+            }
+        }
+    }
+
+    /// A large result is sent. The next large argument goes there.
+    pub(super) fn recycle(&mut self) {
+        spare::keep(std::mem::take(&mut self.out));
+        self.since_large = 0;
+    }
+
+    /// The reply is sent.
+    pub(super) fn tidy(&mut self) {
+        self.since_large = self.since_large.saturating_add(1);
+        if self.since_large == FORGET_AFTER {
+            spare::forget();
+        }
+        if self.out.capacity() > KEEP {
+            self.out = Vec::new();
+        }
+    }
+}
+
+/// What a function may ask while it is performed.
+struct Surroundings<'a, K> {
+    here: &'a Here,
+    home: &'a Home,
+    keeper: &'a K,
+    /// How much of the reply to a chunk is kept already.
+    kept: Cell<usize>,
+    is_chunk: bool,
+}
+
+impl<K: Keeper> Around for Surroundings<'_, K> {
+    fn is_stopped(&self) -> bool {
+        self.here.is_stopped()
+    }
+
+    fn is_trimmed(&self) -> bool {
+        self.here.is_trimmed()
+    }
+
+    fn keep(&self, reply: &[u8]) -> bool {
+        if !self.is_chunk {
+            return true;
+        }
+        let kept = self.kept.get();
+        if kept > reply.len() || !self.keeper.keep(kept, reply) {
+            return false;
+        }
+        self.kept.set(reply.len());
+        true
+    }
+
+    fn block_on(&self, mut future: Pin<&mut (dyn Future<Output = ()> + Send)>) -> bool {
+        let mut mine = None;
+        let mut stopped = false;
+        let until_stopped = std::future::poll_fn(|cx| {
+            if self.here.poll_stopped(&mut mine, cx).is_ready() {
+                stopped = true;
+                return Poll::Ready(());
+            }
+            future.as_mut().poll(cx)
+        });
+        self.home.block_on(std::pin::pin!(until_stopped));
+        !stopped
+    }
+}

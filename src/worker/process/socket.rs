@@ -1,0 +1,149 @@
+//! The way of calls over a socket: the worker reads one, performs it, replies, and reads the next. Owns the loop.
+//!
+//! Beside the socket there is the diary, a pipe that nobody reads while all is well: the worker notes in it which call it has begun
+//! and, of a chunk, what is done. What the worker was doing when it died is read there.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::io::retry_on_intr;
+
+use super::{
+    perform::{Bench, Keeper, Work},
+    start::{CONFUSED, depart},
+    stream::{Frames, send},
+};
+use crate::{
+    error::TaskError,
+    function::Counted,
+    sys::{process::exit_now, roomy::roomy},
+    wire::{
+        layout::{CAPTURED, DONE_SIZE, LARGE, SAID},
+        stream::{Head, kind},
+    },
+};
+
+pub(super) struct SocketServe {
+    pub(super) bench: Bench,
+    pub(super) frames: Frames,
+    pub(super) diary: OwnedFd,
+    /// The place for a large argument, and how many calls there were since the last.
+    pub(super) large: Vec<u8>,
+    pub(super) since_large: u32,
+}
+
+/// After so many, that is given back.
+const FORGET_AFTER: u32 = 16;
+
+impl SocketServe {
+    pub(super) fn run(mut self) -> ! {
+        loop {
+            let served = match self.frames.next() {
+                Ok(Some(head)) => self.serve(&head),
+                Ok(None) => await_end(),
+                Err(error) => Err(error),
+            };
+            match served.map_err(|error| error.kind()) {
+                Ok(()) => {}
+                // The pool is gone in the middle of it.
+                Err(
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe,
+                ) => await_end(),
+                // A task closed what is not its own.
+                Err(_) => exit_now(CONFUSED),
+            }
+        }
+    }
+
+    fn serve(&mut self, head: &Head) -> io::Result<()> {
+        let [entry, tasks] = head.words;
+        let is_captured = tasks & CAPTURED != 0;
+        let work = Work { ticket: head.ticket, entry, tasks: tasks & !CAPTURED, is_captured };
+        let Self { bench, frames, diary, large, since_large } = self;
+        let (tally, has_failed) = match head.kind {
+            kind::CALL => {
+                let arg = frames.lend(head)?;
+                note(diary, &head.ticket.to_le_bytes())?;
+                bench.perform(work, Ok(arg), &Diary(diary))
+            }
+            kind::WAITING => {
+                *since_large = 0;
+                // The pool means what it says, so all of the room is made at once.
+                let arg = match make_room(large, head.len) {
+                    Ok(()) => {
+                        send(frames.fd(), &Head::bare(kind::PULL, head.ticket), &[])?;
+                        frames.take_bare(large, head.len)?;
+                        Ok(large.as_slice())
+                    }
+                    Err(error) => {
+                        Err(TaskError::Decode(format!("an argument of {} bytes: {error}", head.len)))
+                    }
+                };
+                note(diary, &head.ticket.to_le_bytes())?;
+                bench.perform(work, arg, &Diary(diary))
+            }
+            kind::LEAVE => depart(),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        *since_large = since_large.saturating_add(1);
+        if *since_large == FORGET_AFTER {
+            *large = Vec::new();
+        }
+        self.reply(head.ticket, tally, has_failed)
+    }
+
+    fn reply(&mut self, ticket: u64, tally: Counted, has_failed: bool) -> io::Result<()> {
+        let counts = u64::from(tally.completed) | u64::from(tally.failed) << 32;
+        // What the task has said is read before its reply.
+        let said = if self.bench.here.upstream.flush() { SAID } else { 0 };
+        let head = Head {
+            kind: if has_failed { kind::FAILED } else { kind::DONE },
+            ticket,
+            words: [counts, u64::from(tally.cancelled) | said],
+            len: self.bench.out.len() as u64,
+        };
+        send(self.frames.fd(), &head, &self.bench.out)?;
+        if self.bench.out.len() >= LARGE {
+            self.bench.recycle();
+        }
+        self.bench.tidy();
+        Ok(())
+    }
+}
+
+/// Has room for so many bytes, in place of what was there.
+fn make_room(bytes: &mut Vec<u8>, len: u64) -> io::Result<()> {
+    let len = usize::try_from(len).map_err(io::Error::other)?;
+    if bytes.capacity() < len || bytes.capacity() / 2 > len {
+        *bytes = Vec::new();
+        *bytes = roomy(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    }
+    bytes.clear();
+    Ok(())
+}
+
+/// The pool is gone. The thread that listens sees that, too, and ends this process with all that it has started.
+fn await_end() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
+struct Diary<'a>(&'a OwnedFd);
+
+impl Keeper for Diary<'_> {
+    fn keep(&self, from: usize, reply: &[u8]) -> bool {
+        // What is in the pipe in part is good for nothing, but then the chunk ends here and is replied to in a moment.
+        reply.len() <= DONE_SIZE && reply.get(from..).is_some_and(|new| note(self.0, new).is_ok())
+    }
+}
+
+/// Notes something, if there is room.
+fn note(diary: &impl AsFd, bytes: &[u8]) -> io::Result<()> {
+    match retry_on_intr(|| rustix::io::write(diary, bytes))? {
+        n if n == bytes.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
+}

@@ -1,0 +1,234 @@
+//! Reading and writing of frames on a socket, for both of its ends. Owns the buffer; what the frames say is others'.
+//!
+//! The ends go in lock-step: whoever is read from writes no further frame before it is answered. So a buffer holds one frame, and
+//! bytes behind it are nonsense.
+
+use std::{
+    io::{self, IoSlice},
+    os::fd::OwnedFd,
+    sync::Arc,
+};
+
+use rustix::{
+    buffer::spare_capacity,
+    io::retry_on_intr,
+    net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg},
+};
+
+use crate::wire::{
+    layout::LARGE,
+    stream::{HEAD, Head},
+};
+
+/// Room for a payload is made in steps, as its bytes arrive: the first is so large, and none more than doubles what is there.
+/// The length that a frame claims takes no memory.
+const STEP: u64 = 1 << 20;
+
+pub(crate) struct Frames {
+    fd: Arc<OwnedFd>,
+    /// The frame that is read, or its beginning.
+    bytes: Vec<u8>,
+}
+
+impl Frames {
+    pub(crate) fn new(fd: Arc<OwnedFd>) -> Self {
+        Self { fd, bytes: Vec::with_capacity(HEAD + LARGE) }
+    }
+
+    pub(crate) fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Waits for the next frame, and reads its head. None when there will be no more.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` for what is no frame.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Head>> {
+        self.bytes.clear();
+        loop {
+            if let Some((head, behind)) = self.bytes.split_first_chunk() {
+                let head = Head::decode(head).filter(|head| behind.len() as u64 <= head.follow());
+                return head.map(Some).ok_or_else(nonsense);
+            }
+            match receive(&self.fd, &mut self.bytes)? {
+                0 if self.bytes.is_empty() => return Ok(None),
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads a small payload of the frame whose head this is, and shows it.
+    pub(crate) fn lend(&mut self, head: &Head) -> io::Result<&[u8]> {
+        let end = usize::try_from(head.follow()).ok().and_then(|len| len.checked_add(HEAD));
+        let end = end.filter(|end| *end <= self.bytes.capacity()).ok_or_else(nonsense)?;
+        while self.bytes.len() < end {
+            if receive(&self.fd, &mut self.bytes)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        match self.bytes.get(HEAD..) {
+            Some(payload) if self.bytes.len() == end => Ok(payload),
+            _ => Err(nonsense()),
+        }
+    }
+
+    /// Reads the payload of the frame whose head this is, of any length; into a buffer that nobody needs, if it will do.
+    pub(crate) fn take(&mut self, head: &Head, spare: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
+        let come = self.bytes.get(HEAD..).unwrap_or_default();
+        let fits = |spare: &Vec<u8>| {
+            spare.capacity() as u64 >= head.follow() && spare.capacity() as u64 / 2 <= head.follow()
+        };
+        let mut payload = spare.filter(fits).unwrap_or_default();
+        payload.clear();
+        make_room(&mut payload, head.follow().min(STEP.max(come.len() as u64)))?;
+        payload.extend_from_slice(come);
+        fill(&self.fd, &mut payload, head.follow())?;
+        Ok(payload)
+    }
+
+    /// Reads a payload that comes without a head, into `payload`, which is empty.
+    pub(crate) fn take_bare(&mut self, payload: &mut Vec<u8>, len: u64) -> io::Result<()> {
+        fill(&self.fd, payload, len)
+    }
+}
+
+/// Makes room for so many bytes more.
+fn make_room(bytes: &mut Vec<u8>, len: u64) -> io::Result<()> {
+    let room = usize::try_from(len).ok().map(|len| bytes.try_reserve_exact(len));
+    room.and_then(Result::ok).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
+fn fill(fd: &OwnedFd, payload: &mut Vec<u8>, len: u64) -> io::Result<()> {
+    loop {
+        let left = match len.checked_sub(payload.len() as u64) {
+            Some(0) => return Ok(()),
+            Some(left) => left,
+            None => return Err(nonsense()),
+        };
+        if payload.len() == payload.capacity() {
+            let step = STEP.max(payload.len() as u64).min(left);
+            make_room(payload, step)?;
+        }
+        if receive(fd, payload)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Waits for bytes, and appends as many as there are and fit.
+fn receive(fd: &OwnedFd, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let (_, n) = retry_on_intr(|| recv(fd, spare_capacity(bytes), RecvFlags::empty()))?;
+    Ok(n)
+}
+
+fn nonsense() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the other end of a socket writes nonsense")
+}
+
+/// Sends a frame, waiting for room as often as it takes.
+pub(crate) fn send(fd: &OwnedFd, head: &Head, payload: &[u8]) -> io::Result<()> {
+    let head = head.encode();
+    let mut sent = 0;
+    while sent < HEAD + payload.len() {
+        let parts = (head.get(sent..).unwrap_or_default(), payload.get(sent.saturating_sub(HEAD)..));
+        sent += send_parts(fd, parts.0, parts.1.unwrap_or_default(), SendFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Sends a payload without a head.
+pub(crate) fn send_bare(fd: &OwnedFd, payload: &[u8]) -> io::Result<()> {
+    let mut sent = 0;
+    while let Some(rest) = payload.get(sent..).filter(|rest| !rest.is_empty()) {
+        sent += send_parts(fd, rest, &[], SendFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Sends a frame for which there is room. False when there was not, and it may have been sent in part.
+pub(crate) fn send_now(fd: &OwnedFd, head: &Head, payload: &[u8]) -> bool {
+    let sent = send_parts(fd, &head.encode(), payload, SendFlags::DONTWAIT);
+    sent.is_ok_and(|sent| sent == HEAD + payload.len())
+}
+
+fn send_parts(fd: &OwnedFd, first: &[u8], second: &[u8], flags: SendFlags) -> io::Result<usize> {
+    let parts = [IoSlice::new(first), IoSlice::new(second)];
+    let flags = flags | SendFlags::NOSIGNAL;
+    Ok(retry_on_intr(|| sendmsg(fd, &parts, &mut SendAncillaryBuffer::default(), flags))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::{sys::process::pair, wire::stream::kind};
+
+    fn frames() -> (Frames, OwnedFd) {
+        let (ours, theirs) = pair().expect("a pair");
+        (Frames::new(Arc::new(ours)), theirs)
+    }
+
+    fn head(len: u64) -> Head {
+        Head { kind: kind::DONE, ticket: 5, words: [1, 2], len }
+    }
+
+    #[test]
+    fn frames_of_all_sizes_arrive() {
+        for len in [0, 1, LARGE - 1, LARGE, 5 << 20] {
+            let (mut frames, theirs) = frames();
+            let payload: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+            let expected = payload.clone();
+            let writer = thread::spawn(move || send(&theirs, &head(len as u64), &payload).expect("sent"));
+            let came = frames.next().expect("a frame").expect("not the end");
+            assert_eq!(came, head(len as u64));
+            if len <= LARGE {
+                assert!(frames.lend(&came).expect("the payload") == expected);
+            } else {
+                let spare = Some(Vec::with_capacity(len));
+                assert!(frames.take(&came, spare).expect("the payload") == expected);
+            }
+            writer.join().expect("the writer");
+            assert!(frames.next().expect("no frame").is_none());
+        }
+    }
+
+    #[test]
+    fn a_payload_without_a_head_arrives() {
+        let (mut frames, theirs) = frames();
+        let writer = thread::spawn(move || send_bare(&theirs, &vec![7; 3 << 20]).expect("sent"));
+        let mut payload = Vec::new();
+        frames.take_bare(&mut payload, 3 << 20).expect("the payload");
+        assert!(payload == vec![7; 3 << 20]);
+        writer.join().expect("the writer");
+    }
+
+    #[test]
+    fn a_length_that_is_only_claimed_takes_no_memory() {
+        let (mut frames, theirs) = frames();
+        assert!(send_now(&theirs, &head(u64::MAX), b"little"));
+        drop(theirs);
+        let came = frames.next().expect("a frame").expect("not the end");
+        assert_eq!(frames.take(&came, None).expect_err("it ends").kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn half_a_frame_and_more_than_one_are_errors() {
+        let (mut frames, theirs) = frames();
+        rustix::io::write(&theirs, &head(3).encode()[..HEAD - 1]).expect("written");
+        drop(theirs);
+        assert_eq!(frames.next().expect_err("half a head").kind(), io::ErrorKind::UnexpectedEof);
+
+        let (mut frames, theirs) = self::frames();
+        assert!(send_now(&theirs, &head(1), b"xy"));
+        assert_eq!(frames.next().expect_err("a byte too many").kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_waited_for() {
+        let (frames, _theirs) = frames();
+        assert!(!send_now(frames.fd(), &head(64 << 20), &vec![0; 64 << 20]));
+    }
+}
