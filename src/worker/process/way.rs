@@ -64,13 +64,13 @@ impl Way {
                 let serve = Serve::new(bench, memory, inline, arguments, results, bell, spins);
                 Server::Rings(Box::new(serve))
             }
-            Self::Socket { data, diary, .. } => Server::Socket(SocketServe {
+            Self::Socket { data, diary, .. } => Server::Socket(Box::new(SocketServe {
                 bench,
                 frames: Frames::new(Arc::new(data)),
                 diary,
                 large: Vec::new(),
                 since_large: 0,
-            }),
+            })),
         }
     }
 }
@@ -78,7 +78,7 @@ impl Way {
 /// A worker that is ready.
 pub(super) enum Server {
     Rings(Box<Serve>),
-    Socket(SocketServe),
+    Socket(Box<SocketServe>),
 }
 
 impl Server {

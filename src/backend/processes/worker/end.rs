@@ -28,13 +28,13 @@ impl Worker {
             return;
         }
         let Some(front) = state.sent.front() else { return };
-        if front.task.tasks() > 1 && front.task.is_trimmed() {
-            state.link.trim(front.ticket);
+        let ticket = front.ticket;
+        if front.task.tasks() > 1 && front.task.is_trimmed() && state.link.trim(ticket) {
+            self.nudge(ToWorker::Trim { ticket });
         }
         if front.task.stop_asked().is_none() {
             return;
         }
-        let ticket = front.ticket;
         let now = Instant::now();
         if state.link.has_replies() {
             // It may have ended by itself.
@@ -45,6 +45,10 @@ impl Worker {
         let after = now.checked_add(grace).unwrap_or_else(|| now + Duration::from_secs(1 << 30));
         let (next, step) = match state.phase {
             Phase::Stopping { next, step: Step::Asked } if next <= now => {
+                if !Self::is_front_alone(state) {
+                    self.again.store(true, Ordering::SeqCst);
+                    return;
+                }
                 let _ = self.child.signal_group(Signal::TERM);
                 (after, Step::Terminated)
             }
@@ -54,11 +58,14 @@ impl Worker {
             }
             Phase::Stopping { next, step } => (next, step),
             _ => {
-                Self::recall_behind(state, 1);
+                if !Self::is_front_alone(state) {
+                    self.again.store(true, Ordering::SeqCst);
+                    return;
+                }
                 state.link.ask_to_stop(ticket);
                 if !grace.is_zero() {
-                    // The word says it all. This is for who sleeps, and must not wait for a process that does not listen.
-                    self.control.nudge(&ToWorker::Stop);
+                    // Shared memory says it all. This is for who sleeps, and must not wait for a process that does not listen.
+                    self.nudge(ToWorker::Stop { ticket });
                     (after, Step::Asked)
                 } else {
                     let _ = self.child.signal_group(Signal::TERM);
@@ -68,6 +75,13 @@ impl Worker {
         };
         state.phase = Phase::Stopping { next, step };
         self.set_alarm(state, next);
+    }
+
+    /// Takes back what is behind the front. If some of that has begun, the front is over, and its reply is there: a signal would hit
+    /// another.
+    fn is_front_alone(state: &mut State) -> bool {
+        Self::recall_behind(state, 1);
+        state.sent.len() < 2
     }
 
     /// Kills the process. What it has not begun goes elsewhere; the rest follows when it is dead.
@@ -96,7 +110,7 @@ impl Worker {
             let how =
                 WorkerLost::new(lane.worker(), Some(self.pid()), exit).with_report(state.link.last_words());
             // One that never worked is no loss to anybody.
-            if self.is_ready() {
+            if state.has_worked {
                 lane.tell_lost(&how);
             }
             let state_link = &state.link;

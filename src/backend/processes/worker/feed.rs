@@ -131,7 +131,7 @@ impl Worker {
 
     pub(super) fn fill_up(self: &Arc<Self>, state: &mut State) {
         let Some(pace) = state.pace.filter(|pace| *pace < AHEAD) else { return };
-        if !self.crew().is_some_and(|crew| crew.prefetches()) {
+        if !state.link.prefetches() || !self.crew().is_some_and(|crew| crew.prefetches()) {
             return;
         }
         let depth = (AHEAD.as_nanos() / pace.as_nanos().max(1)) as usize;

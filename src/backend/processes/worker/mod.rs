@@ -49,7 +49,7 @@ use crate::{
         shm::Mapping,
     },
     task::{TaskState, catch::wake},
-    wire::{layout, ring::Nonsense},
+    wire::{control::ToWorker, layout, ring::Nonsense},
 };
 
 /// What the watcher of descriptors has seen.
@@ -62,7 +62,8 @@ pub(super) struct Worker {
     child: Child,
     control: Control,
     inner: Inner,
-    memory: Arc<Mapping>,
+    /// What it is told of the pool stands there, if there is some.
+    memory: Option<Arc<Mapping>>,
     /// Taken without waiting, by who looks after the worker.
     state: Mutex<State>,
     again: AtomicBool,
@@ -89,6 +90,7 @@ struct State {
     /// Who is to be woken when nobody looks after the worker any more.
     wakers: Vec<Waker>,
     was_unheard: bool,
+    has_worked: bool,
     /// The call whose place another has, or 0.
     released: u64,
     next_ticket: u64,
@@ -148,8 +150,10 @@ impl Worker {
         lane: Lane,
     ) -> Result<Arc<Self>, (std::io::Error, Option<Lane>)> {
         lane.set_pid(Some(child.pid()));
-        let memory = Arc::clone(link.memory());
-        layout::size(&memory).store(lane.pool().max_workers() as u64, Ordering::Relaxed);
+        let memory = link.memory().map(Arc::clone);
+        if let Some(memory) = &memory {
+            layout::size(memory).store(lane.pool().max_workers() as u64, Ordering::Relaxed);
+        }
         let state = State {
             lane: None,
             link,
@@ -158,6 +162,7 @@ impl Worker {
             released: 0,
             wakers: Vec::new(),
             was_unheard: false,
+            has_worked: false,
             next_ticket: 1,
             pace: None,
             front_since: Instant::now(),
@@ -210,6 +215,7 @@ impl Worker {
     fn watch(self: &Arc<Self>) -> std::io::Result<Vec<Watch>> {
         let me: Weak<dyn Watcher> = Arc::downgrade(&(Arc::clone(self) as Arc<dyn Watcher>));
         let death = Arc::new(self.child.pidfd().try_clone_to_owned()?);
+        lock(&self.state).link.attend(Arc::downgrade(self))?;
         Ok(vec![
             watch(death, Trigger::Level, Weak::clone(&me), DEATH)?,
             watch(self.control.fd(), Trigger::Level, me, CONTROL)?,
@@ -235,8 +241,21 @@ impl Worker {
     }
 
     /// The pool may have so many workers now.
-    pub(super) fn resized(&self, max_workers: usize) {
-        layout::size(&self.memory).store(max_workers as u64, Ordering::Relaxed);
+    pub(super) fn resized(self: &Arc<Self>, max_workers: usize) {
+        let max_workers = max_workers as u64;
+        match &self.memory {
+            Some(memory) => layout::size(memory).store(max_workers, Ordering::Relaxed),
+            // It hears of it when it is ready, and till then might not read.
+            None if !self.is_ready() => {}
+            None => self.nudge(ToWorker::Size { max_workers }),
+        }
+    }
+
+    /// Sends a short message without waiting. Where nothing else says so, another thread waits in our place.
+    fn nudge(self: &Arc<Self>, message: ToWorker) {
+        if !self.control.nudge(&message) && self.memory.is_none() {
+            self.say_apart(message);
+        }
     }
 
     /// Ends the worker now, with what it does.
@@ -316,18 +335,22 @@ impl Worker {
         }
         if state.phase == Phase::Starting && self.ready.load(Ordering::SeqCst) {
             state.phase = Phase::Working;
+            state.has_worked = true;
         }
-        // In this order: what a worker wrote before it died is there when its death is seen.
-        let dead = self.dead.load(Ordering::SeqCst);
-        if state.phase == Phase::Doomed && !dead {
+        // In this order: what a worker wrote before it died is there when its death is seen, and the link was closed.
+        let is_dead = self.dead.load(Ordering::SeqCst);
+        let is_closed = is_dead && state.link.close();
+        if state.phase == Phase::Doomed && !is_dead {
             return;
         }
         if self.collect_replies(state).is_err() {
-            tracing::error!(pid = self.pid(), "a worker wrote nonsense to its shared memory, and is ended");
+            tracing::error!(pid = self.pid(), "a worker replied nonsense, and is ended");
             self.doom(state);
         }
-        if dead {
-            self.bury(state);
+        if is_dead {
+            if is_closed {
+                self.bury(state);
+            }
             return;
         }
         if let Some(capture) = &mut state.capture {
