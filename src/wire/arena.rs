@@ -74,6 +74,25 @@ impl Arena {
         }
     }
 
+    /// Is there much memory here that nobody uses just now?
+    pub(crate) fn is_warm(&self) -> bool {
+        self.spare.is_some() || self.is_mapped_large()
+    }
+
+    fn is_mapped_large(&self) -> bool {
+        self.mapping.as_ref().is_some_and(|mapping| mapping.len() as u64 > LEAST)
+    }
+
+    /// Gives back what nobody uses. Only while nobody does.
+    pub(crate) fn cool_down(&mut self) {
+        self.spare = None;
+        if self.is_mapped_large() {
+            let len = self.mapping.take().map_or(0, |mapping| mapping.len() as u64);
+            // Memory that is not given back is used again.
+            let _ = self.file.release(0, len);
+        }
+    }
+
     /// Lets go of it.
     pub(crate) fn forget(&mut self) {
         self.spare = None;

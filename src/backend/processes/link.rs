@@ -182,6 +182,17 @@ impl Link {
         }
     }
 
+    /// Are there large buffers that nobody uses?
+    pub(super) fn is_warm(&self) -> bool {
+        matches!(self, Self::Rings(link) if link.is_warm())
+    }
+
+    pub(super) fn cool_down(&mut self) {
+        if let Self::Rings(link) = self {
+            link.cool_down();
+        }
+    }
+
     pub(super) fn disarm(&self) {
         if let Self::Rings(link) = self {
             link.disarm();

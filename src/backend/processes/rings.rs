@@ -214,6 +214,15 @@ impl RingLink {
         layout::armed(&self.memory).load(Ordering::SeqCst) == 1
     }
 
+    pub(super) fn is_warm(&self) -> bool {
+        self.results.is_warm() || self.arguments.is_warm()
+    }
+
+    pub(super) fn cool_down(&mut self) {
+        self.results.cool_down();
+        self.arguments.cool_down();
+    }
+
     pub(super) fn disarm(&self) {
         layout::armed(&self.memory).store(0, Ordering::SeqCst);
     }

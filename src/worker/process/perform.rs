@@ -44,7 +44,7 @@ pub(super) trait Keeper {
 
 impl Bench {
     pub(super) fn new(here: &'static Here, home: Home, max_payload: Option<u64>) -> Self {
-        Self { here, home, max_payload, out: Vec::new(), since_large: 0 }
+        Self { here, home, max_payload, out: Vec::new(), since_large: FORGET_AFTER }
     }
 
     /// Performs a call. Gives the counts, and whether what is in `out` now is an error.
@@ -90,6 +90,17 @@ impl Bench {
     pub(super) fn recycle(&mut self) {
         spare::keep(std::mem::take(&mut self.out));
         self.since_large = 0;
+    }
+
+    /// Is there a large buffer that nobody uses?
+    pub(super) fn is_warm(&self) -> bool {
+        self.since_large < FORGET_AFTER
+    }
+
+    /// Nothing has come for a while.
+    pub(super) fn cool_down(&mut self) {
+        self.since_large = FORGET_AFTER;
+        spare::forget();
     }
 
     /// The reply is sent.

@@ -27,6 +27,9 @@ use crate::{
     },
 };
 
+/// How long a large buffer is kept without work.
+const COOLING: Duration = Duration::from_secs(1);
+
 /// How long a worker looks for the next call before it sleeps, where that is asked for.
 const SPIN: Duration = Duration::from_micros(20);
 
@@ -170,7 +173,7 @@ impl Serve {
         asleep.store(0, Ordering::SeqCst);
     }
 
-    fn sleep(&self) {
+    fn sleep(&mut self) {
         if self.spins {
             let start = Instant::now();
             while start.elapsed() < SPIN {
@@ -185,7 +188,12 @@ impl Serve {
         fence(Ordering::SeqCst);
         let is_awaited = layout::leave(&self.memory).load(Ordering::SeqCst) == 0 && self.calls.is_empty();
         if is_awaited {
-            shm::wait(asleep, 1, None);
+            let was_woken = shm::wait(asleep, 1, self.bench.is_warm().then_some(COOLING));
+            asleep.store(0, Ordering::SeqCst);
+            if !was_woken {
+                self.bench.cool_down();
+            }
+            return;
         }
         asleep.store(0, Ordering::SeqCst);
     }

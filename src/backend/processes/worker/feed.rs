@@ -30,6 +30,9 @@ const AHEAD: Duration = Duration::from_millis(1);
 /// How long a worker that was told to go may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long buffers for large data are kept for a worker that has nothing to do.
+const COOLING: Duration = Duration::from_secs(1);
+
 /// How often the memory of a worker is looked at, at most.
 const MEMORY_LOOKS: Duration = Duration::from_millis(1);
 
@@ -92,6 +95,7 @@ impl Worker {
                 // Full of what was withdrawn, which the worker has yet to pass by.
                 Ok(Sent::Full) => {
                     lane.lost_call(task, None);
+                    lane.call_others();
                     self.set_alarm(state, Instant::now() + Duration::from_millis(1));
                     return false;
                 }
@@ -221,9 +225,16 @@ impl Worker {
         if let Some(crew) = self.crew() {
             crew.share_with(self);
         }
-        let Some(after) = self.crew().and_then(|crew| crew.idle_timeout()) else { return };
         let now = Instant::now();
         let since = *state.idle_since.get_or_insert(now);
+        if state.link.is_warm() {
+            if now - since < COOLING {
+                self.set_alarm(state, since + COOLING);
+            } else {
+                state.link.cool_down();
+            }
+        }
+        let Some(after) = self.crew().and_then(|crew| crew.idle_timeout()) else { return };
         match since.checked_add(after) {
             Some(until) if until <= now => self.let_go(state),
             Some(until) => self.set_alarm(state, until),
