@@ -167,6 +167,11 @@ pub mod __private {
     pub use crate::inside::process::before_main;
 }
 
+#[cfg(all(any(fuzzing, test), feature = "processes", target_os = "linux"))]
+#[doc(hidden)]
+#[path = "fuzz.rs"]
+pub mod __fuzz;
+
 /// The README's programs are tested like everything else.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

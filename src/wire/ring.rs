@@ -61,9 +61,12 @@ impl Writer {
     }
 
     fn free(&mut self) -> Result<usize, Nonsense> {
-        self.head = self.memory.word64(self.place.head).load(Ordering::Acquire);
-        let used = self.tail.checked_sub(self.head).filter(|used| *used <= self.place.size as u64);
-        used.map(|used| self.place.size - used as usize).ok_or(Nonsense)
+        let head = self.memory.word64(self.place.head).load(Ordering::Acquire);
+        let used =
+            self.tail.checked_sub(head).filter(|used| *used <= self.place.size as u64).ok_or(Nonsense)?;
+        // Not before it was checked: `push` reckons with it.
+        self.head = head;
+        Ok(self.place.size - used as usize)
     }
 
     /// Appends a frame; false when there is no room for it now.
@@ -133,7 +136,8 @@ impl Reader {
             let first = self.word(at);
             let kind = first as u8;
             if kind == PAD {
-                if to_end as u64 > ready {
+                // Nobody skips a whole ring; and who did so again and again would keep us here.
+                if to_end as u64 > ready || at == 0 {
                     return Err(Nonsense);
                 }
                 self.advance(to_end);
