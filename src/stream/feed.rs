@@ -142,6 +142,12 @@ impl<R> Feed<R> {
         self.full_above = None;
         let Chunk { first, len, way } = chunk;
         match done {
+            // A worker that is out of its mind answers what it was not asked.
+            Ok(done) if done.results.len() > len => {
+                let error = TaskError::Decode(format!("{} results for {len} inputs", done.results.len()));
+                let results: Vec<_> = (0..len).map(|_| Err(Box::new(error.clone()))).collect();
+                (Back { first, results: results.into_iter() }, Vec::new())
+            }
             Ok(Done { mut results, took, rest }) => {
                 // The worker that was lost amid a chunk did not say.
                 if !took.is_zero() {
