@@ -20,9 +20,7 @@ pub(crate) enum ToWorker {
     Welcome(Box<Welcome>),
     /// The call is asked to stop. In shared memory that stands in the `stop` word already.
     Stop { ticket: u64 },
-    /// What else stands in shared memory, where there is some: nobody wants those inputs of a chunk that have not begun.
-    Trim { ticket: u64 },
-    /// How many workers the pool may have now.
+    /// How many workers the pool may have now. In shared memory that stands, too; elsewhere each call says it.
     Size { max_workers: u64 },
     /// Beside it travel the files to which the standard output, the standard error and the records of a call go.
     Capture { ticket: u64 },

@@ -1,13 +1,13 @@
 //! Frames on a socket: what goes through rings elsewhere, one call and its reply at a time. Owns the format of a frame's head and
 //! its checks; reading and writing is the caller's.
 //!
-//! A head is five words, little endian; the payload follows at once, but for that of a call that is [`kind::WAITING`].
+//! A head is six words, little endian; the payload follows at once, but for that of a call that is [`kind::WAITING`].
 
 /// The size of a head.
-pub(crate) const HEAD: usize = 40;
+pub(crate) const HEAD: usize = 48;
 
-/// What a frame is. The words of a call are the function's entry and the count of its tasks; those of a reply are the counts
-/// of the tasks, as in a ring.
+/// What a frame is. The words of a call are the function's entry, the count of its tasks, and how many workers the pool may have
+/// now; those of a reply are the counts of the tasks, as in a ring.
 pub(crate) mod kind {
     pub(crate) const CALL: u8 = 1;
     /// A call whose argument is sent when the worker asks for it: so nobody has to wait for room to send a call.
@@ -19,13 +19,15 @@ pub(crate) mod kind {
     pub(crate) const FAILED: u8 = 5;
     /// Instead of a call: the worker is to end.
     pub(crate) const LEAVE: u8 = 6;
+    /// While a chunk is performed: nobody wants those of its inputs that have not begun. May come too late.
+    pub(crate) const TRIM: u8 = 7;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) kind: u8,
     pub(crate) ticket: u64,
-    pub(crate) words: [u64; 2],
+    pub(crate) words: [u64; 3],
     /// Of the payload.
     pub(crate) len: u64,
 }
@@ -33,11 +35,12 @@ pub(crate) struct Head {
 impl Head {
     /// A frame that says nothing but its kind.
     pub(crate) fn bare(kind: u8, ticket: u64) -> Self {
-        Self { kind, ticket, words: [0; 2], len: 0 }
+        Self { kind, ticket, words: [0; 3], len: 0 }
     }
 
     pub(crate) fn encode(&self) -> [u8; HEAD] {
-        let words = [self.kind.into(), self.ticket, self.words[0], self.words[1], self.len];
+        let [first, second, third] = self.words;
+        let words = [self.kind.into(), self.ticket, first, second, third, self.len];
         let mut bytes = [0; HEAD];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
             to.copy_from_slice(&word.to_le_bytes());
@@ -51,10 +54,10 @@ impl Head {
         for (word, from) in words.iter_mut().zip(bytes.as_chunks().0) {
             *word = u64::from_le_bytes(*from);
         }
-        let [kind, ticket, first, second, len] = words;
-        let kind = u8::try_from(kind).ok().filter(|kind| (kind::CALL..=kind::LEAVE).contains(kind))?;
-        let is_bare = matches!(kind, kind::PULL | kind::LEAVE);
-        (!is_bare || len == 0).then_some(Self { kind, ticket, words: [first, second], len })
+        let [kind, ticket, first, second, third, len] = words;
+        let kind = u8::try_from(kind).ok().filter(|kind| (kind::CALL..=kind::TRIM).contains(kind))?;
+        let is_bare = matches!(kind, kind::PULL | kind::LEAVE | kind::TRIM);
+        (!is_bare || len == 0).then_some(Self { kind, ticket, words: [first, second, third], len })
     }
 
     /// How many bytes follow at once.
@@ -69,7 +72,7 @@ mod tests {
 
     #[test]
     fn heads_come_back() {
-        let head = Head { kind: kind::DONE, ticket: 7, words: [u64::MAX, 1 << 63], len: 1 << 40 };
+        let head = Head { kind: kind::DONE, ticket: 7, words: [u64::MAX, 1 << 63, 4], len: 1 << 40 };
         assert_eq!(Head::decode(&head.encode()), Some(head));
         assert_eq!(head.follow(), 1 << 40);
         let waiting = Head { kind: kind::WAITING, ..head };
@@ -82,7 +85,7 @@ mod tests {
     fn what_is_no_head_is_refused() {
         assert_eq!(Head::decode(&[0; HEAD]), None);
         assert_eq!(Head::decode(&[0xff; HEAD]), None);
-        for kind in [kind::LEAVE + 1, kind::PULL, kind::LEAVE] {
+        for kind in [kind::TRIM + 1, kind::PULL, kind::LEAVE, kind::TRIM] {
             assert_eq!(Head::decode(&Head { len: 1, ..Head::bare(kind, 1) }.encode()), None);
         }
         let mut bytes = Head::bare(kind::CALL, 1).encode();

@@ -3,7 +3,10 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{method::Transport, rings::RingLink, socket::SocketLink, worker::Worker};
@@ -11,7 +14,10 @@ use crate::{
     function::{Call, Reply},
     sys::shm::Mapping,
     task::Claim,
-    wire::{layout::MOST_SENT, ring::Nonsense},
+    wire::{
+        layout::{self, MOST_SENT},
+        ring::Nonsense,
+    },
 };
 
 pub(super) enum Link {
@@ -213,11 +219,11 @@ impl Link {
         }
     }
 
-    /// The memory that is shared with the worker. What it could be told by a word there it is told by messages otherwise.
-    pub(super) fn memory(&self) -> Option<&Arc<Mapping>> {
+    /// Where it stands how large the pool may be.
+    pub(super) fn size(&self) -> Size {
         match self {
-            Self::Rings(link) => Some(link.memory()),
-            Self::Socket(_) => None,
+            Self::Rings(link) => Size::Shared(Arc::clone(link.memory())),
+            Self::Socket(link) => Size::Sent(Arc::clone(link.size())),
         }
     }
 
@@ -227,14 +233,10 @@ impl Link {
         }
     }
 
-    /// Nobody wants the waiting inputs of a chunk. True when that takes a message.
-    #[must_use]
-    pub(super) fn trim(&mut self, ticket: u64) -> bool {
+    /// Nobody wants the waiting inputs of a chunk.
+    pub(super) fn trim(&mut self, ticket: u64) {
         match self {
-            Self::Rings(link) => {
-                link.trim(ticket);
-                false
-            }
+            Self::Rings(link) => link.trim(ticket),
             Self::Socket(link) => link.trim(ticket),
         }
     }
@@ -249,6 +251,26 @@ impl Link {
 
     pub(super) const fn most_sent() -> usize {
         MOST_SENT
+    }
+}
+
+/// How many workers the pool may have: in the memory that is shared with the worker, or for the link to send with each call.
+pub(super) enum Size {
+    Shared(Arc<Mapping>),
+    Sent(Arc<AtomicU64>),
+}
+
+impl Size {
+    pub(super) fn set(&self, max_workers: u64) {
+        match self {
+            Self::Shared(memory) => layout::size(memory).store(max_workers, Ordering::Relaxed),
+            Self::Sent(size) => size.store(max_workers, Ordering::SeqCst),
+        }
+    }
+
+    /// What a call that is performed is to know takes a message.
+    pub(super) fn is_sent(&self) -> bool {
+        matches!(self, Self::Sent(_))
     }
 }
 

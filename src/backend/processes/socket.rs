@@ -15,7 +15,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
 };
@@ -69,6 +69,8 @@ pub(super) struct SocketLink {
     most: usize,
     on_its_way: Option<u64>,
     trimmed: u64,
+    /// How many workers the pool may have.
+    size: Arc<AtomicU64>,
     /// Replies since a large argument was sent.
     since_large: u32,
     /// What the diary and the last words were, when it is closed.
@@ -107,6 +109,7 @@ impl SocketLink {
             most: room.saturating_sub(HEAD + OVERHEAD).min(LARGE),
             on_its_way: None,
             trimmed: 0,
+            size: Arc::default(),
             since_large: 0,
             left: None,
         };
@@ -151,7 +154,7 @@ impl SocketLink {
         let head = Head {
             kind: if is_waiting { kind::WAITING } else { kind::CALL },
             ticket,
-            words: [call.entry, tasks],
+            words: [call.entry, tasks, self.size.load(Ordering::SeqCst)],
             len: call.arg.len() as u64,
         };
         // Before the worker can ask for it.
@@ -225,9 +228,15 @@ impl SocketLink {
         (u64::from_le_bytes(*begun) == ticket).then_some(done)
     }
 
-    /// True once.
-    pub(super) fn trim(&mut self, ticket: u64) -> bool {
-        std::mem::replace(&mut self.trimmed, ticket) != ticket
+    /// Comes before the chunk looks the next time, if it does at all.
+    pub(super) fn trim(&mut self, ticket: u64) {
+        if std::mem::replace(&mut self.trimmed, ticket) != ticket {
+            let _ = send_now(&self.data, &Head::bare(kind::TRIM, ticket), &[]);
+        }
+    }
+
+    pub(super) fn size(&self) -> &Arc<AtomicU64> {
+        &self.size
     }
 
     /// Nothing is on its way. A worker that does not hear it is ended soon.

@@ -90,10 +90,7 @@ impl Here {
 
     pub(crate) fn progressed(&self, done: u64, total: u64) {
         self.outlet.say(&ToPool::Progress { ticket: self.ticket(), done, total });
-    }
-
-    pub(super) fn is_trimmed(&self) -> bool {
-        self.words.trim() == self.ticket.load(Ordering::Relaxed)
+        self.upstream.said();
     }
 
     /// Waits until the call that is performed when this is first polled is asked to stop.

@@ -106,7 +106,6 @@ fn hear(message: ToWorker, fds: &mut Vec<OwnedFd>) {
             here.words.heard_stop(ticket);
             here.look_up();
         }
-        ToWorker::Trim { ticket } => here.words.heard_trim(ticket),
         ToWorker::Size { max_workers } => here.words.heard_size(max_workers),
         ToWorker::Capture { ticket } => here.delivery.put(ticket, fds),
         ToWorker::Ended { id, result } => here.upstream.ended(id, result),

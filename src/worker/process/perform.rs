@@ -36,8 +36,12 @@ pub(super) struct Work {
     pub(super) is_captured: bool,
 }
 
-/// Where the reply to a chunk is kept as far as it has come, in case the worker is lost.
+/// What there is to know about a chunk while it is performed, by the way that it came: where the reply is kept as far as it has
+/// come, in case the worker is lost.
 pub(super) trait Keeper {
+    /// Nobody wants those inputs that have not begun.
+    fn is_trimmed(&self) -> bool;
+
     /// Keeps what is behind `from`, up to which it is kept already. False when there is no room for it.
     fn keep(&self, from: usize, reply: &[u8]) -> bool;
 }
@@ -131,7 +135,7 @@ impl<K: Keeper> Around for Surroundings<'_, K> {
     }
 
     fn is_trimmed(&self) -> bool {
-        self.here.is_trimmed()
+        self.is_chunk && self.keeper.is_trimmed()
     }
 
     fn keep(&self, reply: &[u8]) -> bool {

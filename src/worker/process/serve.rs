@@ -101,7 +101,7 @@ impl Serve {
             _ => exit_now(CONFUSED),
         };
         let work = Work { ticket: frame.ticket, entry, tasks, is_captured };
-        let (tally, has_failed) = bench.perform(work, arg, &Done(memory));
+        let (tally, has_failed) = bench.perform(work, arg, &Done { memory, ticket: frame.ticket });
         self.reply(frame.ticket, tally, has_failed);
         self.bench.tidy();
     }
@@ -200,15 +200,22 @@ impl Serve {
 }
 
 /// The place for what is done of a chunk.
-struct Done<'a>(&'a Mapping);
+struct Done<'a> {
+    memory: &'a Mapping,
+    ticket: u64,
+}
 
 impl Keeper for Done<'_> {
+    fn is_trimmed(&self) -> bool {
+        layout::trim(self.memory).load(Ordering::Relaxed) == self.ticket
+    }
+
     fn keep(&self, from: usize, reply: &[u8]) -> bool {
         if reply.len() > layout::DONE_SIZE {
             return false;
         }
-        self.0.write(layout::DONE + from, &reply[from..]);
-        layout::done_len(self.0).store(reply.len() as u64, Ordering::Release);
+        self.memory.write(layout::DONE + from, &reply[from..]);
+        layout::done_len(self.memory).store(reply.len() as u64, Ordering::Release);
         true
     }
 }

@@ -3,17 +3,14 @@
 //! Beside the socket there is the diary, a pipe that nobody reads while all is well: the worker notes in it which call it has begun
 //! and, of a chunk, what is done. What the worker was doing when it died is read there.
 
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::{cell::Cell, io, os::fd::OwnedFd};
 
 use rustix::io::retry_on_intr;
 
 use super::{
     perform::{Bench, Keeper, Work},
     start::{CONFUSED, depart},
-    stream::{Frames, send},
+    stream::{Frames, is_trimmed, send},
 };
 use crate::{
     error::TaskError,
@@ -58,15 +55,18 @@ impl SocketServe {
     }
 
     fn serve(&mut self, head: &Head) -> io::Result<()> {
-        let [entry, tasks] = head.words;
+        let [entry, tasks, size] = head.words;
         let is_captured = tasks & CAPTURED != 0;
         let work = Work { ticket: head.ticket, entry, tasks: tasks & !CAPTURED, is_captured };
         let Self { bench, frames, diary, large, since_large } = self;
+        let socket = frames.shared_fd();
+        let diary = Diary { pipe: diary, socket: &socket, ticket: head.ticket, is_trimmed: Cell::new(false) };
         let (tally, has_failed) = match head.kind {
             kind::CALL => {
                 let arg = frames.lend(head)?;
-                note(diary, &head.ticket.to_le_bytes())?;
-                bench.perform(work, Ok(arg), &Diary(diary))
+                bench.here.words.heard_size(size);
+                diary.begin()?;
+                bench.perform(work, Ok(arg), &diary)
             }
             kind::WAITING => {
                 *since_large = 0;
@@ -81,8 +81,9 @@ impl SocketServe {
                         Err(TaskError::Decode(format!("an argument of {} bytes: {error}", head.len)))
                     }
                 };
-                note(diary, &head.ticket.to_le_bytes())?;
-                bench.perform(work, arg, &Diary(diary))
+                bench.here.words.heard_size(size);
+                diary.begin()?;
+                bench.perform(work, arg, &diary)
             }
             kind::LEAVE => depart(),
             _ => return Err(io::ErrorKind::InvalidData.into()),
@@ -101,7 +102,7 @@ impl SocketServe {
         let head = Head {
             kind: if has_failed { kind::FAILED } else { kind::DONE },
             ticket,
-            words: [counts, u64::from(tally.cancelled) | said],
+            words: [counts, u64::from(tally.cancelled) | said, 0],
             len: self.bench.out.len() as u64,
         };
         send(self.frames.fd(), &head, &self.bench.out)?;
@@ -131,19 +132,37 @@ fn await_end() -> ! {
     }
 }
 
-struct Diary<'a>(&'a OwnedFd);
+struct Diary<'a> {
+    pipe: &'a OwnedFd,
+    socket: &'a OwnedFd,
+    ticket: u64,
+    is_trimmed: Cell<bool>,
+}
 
-impl Keeper for Diary<'_> {
-    fn keep(&self, from: usize, reply: &[u8]) -> bool {
-        // What is in the pipe in part is good for nothing, but then the chunk ends here and is replied to in a moment.
-        reply.len() <= DONE_SIZE && reply.get(from..).is_some_and(|new| note(self.0, new).is_ok())
+impl Diary<'_> {
+    fn begin(&self) -> io::Result<()> {
+        self.note(&self.ticket.to_le_bytes())
+    }
+
+    /// Notes something, if there is room.
+    fn note(&self, bytes: &[u8]) -> io::Result<()> {
+        match retry_on_intr(|| rustix::io::write(self.pipe, bytes))? {
+            n if n == bytes.len() => Ok(()),
+            _ => Err(io::ErrorKind::WriteZero.into()),
+        }
     }
 }
 
-/// Notes something, if there is room.
-fn note(diary: &impl AsFd, bytes: &[u8]) -> io::Result<()> {
-    match retry_on_intr(|| rustix::io::write(diary, bytes))? {
-        n if n == bytes.len() => Ok(()),
-        _ => Err(io::ErrorKind::WriteZero.into()),
+impl Keeper for Diary<'_> {
+    fn is_trimmed(&self) -> bool {
+        if !self.is_trimmed.get() {
+            self.is_trimmed.set(is_trimmed(self.socket, self.ticket));
+        }
+        self.is_trimmed.get()
+    }
+
+    fn keep(&self, from: usize, reply: &[u8]) -> bool {
+        // What is in the pipe in part is good for nothing, but then the chunk ends here and is replied to in a moment.
+        reply.len() <= DONE_SIZE && reply.get(from..).is_some_and(|new| self.note(new).is_ok())
     }
 }

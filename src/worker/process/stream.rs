@@ -1,7 +1,7 @@
 //! Reading and writing of frames on a socket, for both of its ends. Owns the buffer; what the frames say is others'.
 //!
 //! The ends go in lock-step: whoever is read from writes no further frame before it is answered. So a buffer holds one frame, and
-//! bytes behind it are nonsense.
+//! bytes behind it are nonsense. Only a [`TRIM`](kind::TRIM) is no part of that.
 
 use std::{
     io::{self, IoSlice},
@@ -17,7 +17,7 @@ use rustix::{
 
 use crate::wire::{
     layout::LARGE,
-    stream::{HEAD, Head},
+    stream::{HEAD, Head, kind},
 };
 
 /// Room for a payload is made in steps, as its bytes arrive: the first is so large, and none more than doubles what is there.
@@ -39,6 +39,10 @@ impl Frames {
         &self.fd
     }
 
+    pub(crate) fn shared_fd(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.fd)
+    }
+
     /// Waits for the next frame, and reads its head. None when there will be no more.
     ///
     /// # Errors
@@ -48,8 +52,13 @@ impl Frames {
         self.bytes.clear();
         loop {
             if let Some((head, behind)) = self.bytes.split_first_chunk() {
-                let head = Head::decode(head).filter(|head| behind.len() as u64 <= head.follow());
-                return head.map(Some).ok_or_else(nonsense);
+                let head = Head::decode(head).ok_or_else(nonsense)?;
+                if head.kind == kind::TRIM {
+                    // Of a chunk that was done before it came.
+                    self.bytes.drain(..HEAD);
+                    continue;
+                }
+                return if behind.len() as u64 <= head.follow() { Ok(Some(head)) } else { Err(nonsense()) };
             }
             match receive(&self.fd, &mut self.bytes)? {
                 0 if self.bytes.is_empty() => return Ok(None),
@@ -91,6 +100,19 @@ impl Frames {
     /// Reads a payload that comes without a head, into `payload`, which is empty.
     pub(crate) fn take_bare(&mut self, payload: &mut Vec<u8>, len: u64) -> io::Result<()> {
         fill(&self.fd, payload, len)
+    }
+}
+
+/// Is the chunk of this ticket, which is performed, to do no more? Says so once.
+pub(crate) fn is_trimmed(fd: &OwnedFd, ticket: u64) -> bool {
+    let mut head = [0; HEAD];
+    loop {
+        // A head is written at once, and so is there as a whole.
+        match retry_on_intr(|| recv(fd, &mut head[..], RecvFlags::DONTWAIT)) {
+            Ok((HEAD, _)) if Head::decode(&head) == Some(Head::bare(kind::TRIM, ticket)) => return true,
+            Ok((HEAD, _)) => {}
+            _ => return false,
+        }
     }
 }
 
@@ -164,7 +186,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::{sys::process::pair, wire::stream::kind};
+    use crate::sys::process::pair;
 
     fn frames() -> (Frames, OwnedFd) {
         let (ours, theirs) = pair().expect("a pair");
@@ -172,7 +194,7 @@ mod tests {
     }
 
     fn head(len: u64) -> Head {
-        Head { kind: kind::DONE, ticket: 5, words: [1, 2], len }
+        Head { kind: kind::DONE, ticket: 5, words: [1, 2, 3], len }
     }
 
     #[test]
@@ -224,6 +246,22 @@ mod tests {
         let (mut frames, theirs) = self::frames();
         assert!(send_now(&theirs, &head(1), b"xy"));
         assert_eq!(frames.next().expect_err("a byte too many").kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_chunk_is_trimmed_by_its_own_ticket() {
+        let (mut frames, theirs) = frames();
+        let trim = |ticket| assert!(send_now(&theirs, &Head::bare(kind::TRIM, ticket), &[]));
+        assert!(!is_trimmed(frames.fd(), 5));
+        trim(4);
+        trim(5);
+        assert!(is_trimmed(frames.fd(), 5));
+        assert!(!is_trimmed(frames.fd(), 5));
+        trim(5);
+        assert!(send_now(&theirs, &head(2), b"xy"));
+        let came = frames.next().expect("a frame").expect("not the end");
+        assert_eq!(came, head(2));
+        assert_eq!(frames.lend(&came).expect("the payload"), b"xy");
     }
 
     #[test]

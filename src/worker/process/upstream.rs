@@ -202,6 +202,11 @@ impl Sendings {
         let _ = post.send(Letter::Message(message));
     }
 
+    /// Something was said without being posted, and is to be read before the reply.
+    pub(super) fn said(&self) {
+        self.has_posted.store(true, Ordering::SeqCst);
+    }
+
     /// Waits until what was posted is sent, but not for long. False when there was nothing.
     pub(super) fn flush(&self) -> bool {
         if !self.has_posted.swap(false, Ordering::SeqCst) {

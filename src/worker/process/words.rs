@@ -1,5 +1,4 @@
-//! What the pool says to a worker at any time, in a word each: which call is to stop, which chunk is to do no more, how large the
-//! pool is. Owns where these are: in memory that the pool writes to, or in the worker's own, for messages to be put there.
+//! What the pool says to a worker at any time, in a word each: which call is to stop, how large the pool is. Owns where these are: in memory that the pool writes to, or in the worker's own, for messages to be put there.
 
 use std::sync::{
     Arc,
@@ -16,7 +15,6 @@ pub(super) enum Words {
 #[derive(Default)]
 pub(super) struct Own {
     stop: AtomicU64,
-    trim: AtomicU64,
     size: AtomicU64,
 }
 
@@ -34,14 +32,6 @@ impl Words {
         match self {
             Self::Shared(memory) => layout::stop(memory).load(Ordering::SeqCst),
             Self::Own(own) => own.stop.load(Ordering::SeqCst),
-        }
-    }
-
-    /// The ticket of the chunk whose waiting inputs nobody wants.
-    pub(super) fn trim(&self) -> u64 {
-        match self {
-            Self::Shared(memory) => layout::trim(memory).load(Ordering::Relaxed),
-            Self::Own(own) => own.trim.load(Ordering::Relaxed),
         }
     }
 
@@ -66,12 +56,6 @@ impl Words {
     pub(super) fn heard_stop(&self, ticket: u64) {
         if let Self::Own(own) = self {
             own.stop.store(ticket, Ordering::SeqCst);
-        }
-    }
-
-    pub(super) fn heard_trim(&self, ticket: u64) {
-        if let Self::Own(own) = self {
-            own.trim.store(ticket, Ordering::Relaxed);
         }
     }
 

@@ -29,8 +29,8 @@ impl Worker {
         }
         let Some(front) = state.sent.front() else { return };
         let ticket = front.ticket;
-        if front.task.tasks() > 1 && front.task.is_trimmed() && state.link.trim(ticket) {
-            self.nudge(ToWorker::Trim { ticket });
+        if front.task.tasks() > 1 && front.task.is_trimmed() {
+            state.link.trim(ticket);
         }
         if front.task.stop_asked().is_none() {
             return;

@@ -35,7 +35,7 @@ use super::{
     control::Control,
     crew::Crew,
     inner::Inner,
-    link::{Link, Received},
+    link::{Link, Received, Size},
 };
 use crate::{
     backend::{lane::Lane, queue::Entry, seat::Seat},
@@ -46,7 +46,6 @@ use crate::{
     sys::{
         lock::lock,
         process::{Child, Signal},
-        shm::Mapping,
     },
     task::{TaskState, catch::wake},
     wire::{control::ToWorker, layout, ring::Nonsense},
@@ -62,8 +61,7 @@ pub(super) struct Worker {
     child: Child,
     control: Control,
     inner: Inner,
-    /// What it is told of the pool stands there, if there is some.
-    memory: Option<Arc<Mapping>>,
+    size: Size,
     /// Taken without waiting, by who looks after the worker.
     state: Mutex<State>,
     again: AtomicBool,
@@ -150,10 +148,8 @@ impl Worker {
         lane: Lane,
     ) -> Result<Arc<Self>, (std::io::Error, Option<Lane>)> {
         lane.set_pid(Some(child.pid()));
-        let memory = link.memory().map(Arc::clone);
-        if let Some(memory) = &memory {
-            layout::size(memory).store(lane.pool().max_workers() as u64, Ordering::Relaxed);
-        }
+        let size = link.size();
+        size.set(lane.pool().max_workers() as u64);
         let state = State {
             lane: None,
             link,
@@ -178,7 +174,7 @@ impl Worker {
             ready: AtomicBool::new(false),
             control: Control::new(control),
             inner: Inner::default(),
-            memory,
+            size,
             child,
             state: Mutex::new(state),
             again: AtomicBool::new(false),
@@ -243,17 +239,16 @@ impl Worker {
     /// The pool may have so many workers now.
     pub(super) fn resized(self: &Arc<Self>, max_workers: usize) {
         let max_workers = max_workers as u64;
-        match &self.memory {
-            Some(memory) => layout::size(memory).store(max_workers, Ordering::Relaxed),
-            // It hears of it when it is ready, and till then might not read.
-            None if !self.is_ready() => {}
-            None => self.nudge(ToWorker::Size { max_workers }),
+        self.size.set(max_workers);
+        // Before that nothing is performed.
+        if self.size.is_sent() && self.is_ready() {
+            self.nudge(ToWorker::Size { max_workers });
         }
     }
 
     /// Sends a short message without waiting. Where nothing else says so, another thread waits in our place.
     fn nudge(self: &Arc<Self>, message: ToWorker) {
-        if !self.control.nudge(&message) && self.memory.is_none() {
+        if !self.control.nudge(&message) && self.size.is_sent() {
             self.say_apart(message);
         }
     }

@@ -32,9 +32,6 @@ impl Worker {
         match message {
             ToPool::Ready => {
                 self.ready.store(true, Ordering::SeqCst);
-                if let Some(pool) = crew.pool().filter(|_| self.memory.is_none()) {
-                    self.resized(pool.max_workers());
-                }
                 self.look_after();
             }
             ToPool::Refused(reason) => crew.give_up(TaskError::Broken(reason)),
