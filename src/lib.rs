@@ -103,17 +103,24 @@
 )]
 
 pub mod backend;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod cpu;
 mod error;
 mod executor;
 mod function;
+#[cfg(feature = "graph")]
+pub mod graph;
 #[path = "worker/mod.rs"]
 mod inside;
+mod parallel;
 mod policy;
 mod runtime;
 mod stream;
 mod sys;
 mod task;
+#[cfg(feature = "timeline")]
+pub mod timeline;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 mod wire;
 

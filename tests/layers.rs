@@ -36,7 +36,8 @@ const ORDER: &[&[&str]] = &[
         "backend/ray",
     ],
     &["executor"],
-    &["stream", "sync", "graph", "parallel", "config"],
+    &["stream", "sync", "parallel"],
+    &["graph", "config", "timeline"],
 ];
 
 /// Who may look across: the importing room first.

@@ -1,0 +1,1 @@
+//! The `parallel=` setting of a program: what its user says, and the pool that it means.
