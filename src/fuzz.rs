@@ -431,7 +431,7 @@ fn value<R: Portable>(bytes: &[u8]) -> usize {
     come_back(single);
 
     let chunk = open_chunk::<R>(bytes);
-    let lost = lost_in_chunk(bytes, None);
+    let lost = lost_in_chunk(bytes, |_| None);
     if let Ok(Results { results, .. }) = chunk {
         assert!(results.capacity() <= bytes.len());
         let counted = lost.as_ref().map_or(0, |(_, counted)| all(counted));
@@ -444,7 +444,7 @@ fn value<R: Portable>(bytes: &[u8]) -> usize {
         assert!(lost.is_none());
     }
 
-    if let Some((reply, counted)) = lost_in_chunk(bytes, Some(TaskError::Broken("lost".to_owned()))) {
+    if let Some((reply, counted)) = lost_in_chunk(bytes, |_| Some(TaskError::Broken("lost".to_owned()))) {
         let Ok(Results { mut results, .. }) = open_chunk::<R>(&reply) else {
             panic!("what is made of the remains of a chunk is a reply");
         };

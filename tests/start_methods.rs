@@ -422,6 +422,17 @@ fn the_fork_server_is_killed_under_load() {
 }
 
 #[test]
+fn a_fork_server_that_is_stopped_is_gone_after_its_pool() {
+    run(async {
+        let pool = pool(by(StartMethod::ForkServer), 1);
+        let server = pool.submit(parent, ()).await.unwrap();
+        kill(server, Signal::STOP);
+        drop(pool);
+        soon("the server is gone", || is_dead(server)).await;
+    });
+}
+
+#[test]
 fn nobody_outlives_the_program() {
     /// Starts workers, says who there is, and stays.
     fn program((method, path): (String, String)) {

@@ -95,7 +95,7 @@ impl Executor {
     ) -> Vec<TaskHandle<R>> {
         let n = self.max_workers();
         let call = match call {
-            Ok(Call { entry, arg, tasks }) => Call { entry, arg: arg.into_shared(), tasks },
+            Ok(call) => Call { arg: call.arg.into_shared(), ..call },
             Err(error) => return (0..n).map(|_| self.send_nothing(error.clone(), open)).collect(),
         };
         let tasks: Vec<_> = (0..n)

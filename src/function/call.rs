@@ -16,12 +16,18 @@ pub(crate) struct Call {
     pub(crate) arg: Bytes,
     /// For how many of the user's tasks it stands.
     pub(crate) tasks: u64,
+    /// How often a worker was lost already at it; of a chunk, at its first input.
+    pub(crate) lost: u32,
 }
 
 impl Call {
+    pub(crate) fn new(entry: u64, arg: impl Into<Bytes>, tasks: u64) -> Self {
+        Self { entry, arg: arg.into(), tasks, lost: 0 }
+    }
+
     /// The same call once more. Its argument is kept once if it is [shared](Bytes::into_shared).
     pub(crate) fn again(&self) -> Self {
-        Self { entry: self.entry, arg: self.arg.behind(0), tasks: self.tasks }
+        Self { arg: self.arg.behind(0), ..*self }
     }
 }
 

@@ -24,6 +24,9 @@ const VALUE: u8 = 0;
 const ERROR: u8 = 1;
 const CANCELLED: u8 = 2;
 
+/// In place of how long it took: the worker was lost at the first input without a result, which may be tried again.
+const LOST: u64 = u64::MAX;
+
 /// After this long a chunk that was too large by far gives the rest of its inputs to other workers.
 pub(crate) const LONG: Duration = Duration::from_millis(2);
 
@@ -72,25 +75,27 @@ fn pack_inputs<A: Portable>(entry: u64, inputs: &mut Vec<A>, may_cut: bool) -> C
     }
     *inputs = left.collect();
     arg.push(may_cut.into());
-    Call { entry, arg: Bytes::shared(arg), tasks }
+    Call::new(entry, Bytes::shared(arg), tasks)
 }
 
-/// The call for the inputs of a chunk behind the first `n`; none if there are none.
-pub(crate) fn rest_of(entry: u64, arg: &Bytes, n: usize) -> Option<Call> {
+/// The call for the inputs of a chunk behind the first `n`; none if there are none. Workers were `lost` at the first of them.
+pub(crate) fn rest_of(entry: u64, arg: &Bytes, n: usize, lost: u32) -> Option<Call> {
     let (_, inputs) = arg.split_last()?;
     let mut rest = inputs;
     for _ in 0..n {
         next(&mut rest)?;
     }
     let tasks = count(rest)?;
-    (tasks > 0).then(|| Call { entry, arg: arg.behind(inputs.len() - rest.len()), tasks: tasks as u64 })
+    let arg = arg.behind(inputs.len() - rest.len());
+    (tasks > 0).then(|| Call { lost, ..Call::new(entry, arg, tasks as u64) })
 }
 
 /// What came back of a chunk: the results of those of its inputs that were worked on, in order.
 pub(crate) struct Results<R> {
     /// The errors are boxed: they are rare, and large.
     pub(crate) results: Vec<Result<R, Box<TaskError>>>,
-    pub(crate) took: Duration,
+    /// None when a worker was lost.
+    pub(crate) took: Option<Duration>,
 }
 
 /// Takes the reply to a chunk apart. A result that cannot be decoded is its own error only.
@@ -102,19 +107,25 @@ pub(crate) fn open_chunk<R: Portable>(reply: &[u8]) -> Result<Results<R>, TaskEr
     while let Some(item) = next(&mut items) {
         results.push(get(item).map_err(Box::new));
     }
-    Ok(Results { results, took: Duration::from_nanos(u64::from_le_bytes(*took)) })
+    let took = u64::from_le_bytes(*took);
+    Ok(Results { results, took: (took != LOST).then(|| Duration::from_nanos(took)) })
 }
 
 /// Makes the reply of a worker that was lost amid a chunk, of what it [kept](Around::keep): the results so far, then the error for
-/// the input that it was at, if there is one. What was behind that is sent again as the rest of any chunk is. None if what was
-/// kept is no such thing, or the reply would say nothing.
-pub(crate) fn lost_in_chunk(kept: &[u8], error: Option<TaskError>) -> Option<(Vec<u8>, Counted)> {
-    let (_, mut items) = kept.split_first_chunk::<8>()?;
-    let mut counted = Counted::default();
+/// the input that it was at, if there is one; `error` is told whether that was the first. What was behind is sent again as the rest
+/// of any chunk is. None if what was kept is no such thing, or the reply would say nothing.
+pub(crate) fn lost_in_chunk(
+    kept: &[u8],
+    error: impl FnOnce(bool) -> Option<TaskError>,
+) -> Option<(Vec<u8>, Counted)> {
+    let (_, results) = kept.split_first_chunk::<8>()?;
+    let (mut items, mut counted) = (results, Counted::default());
     while !items.is_empty() {
         counted.count(next(&mut items)?.0);
     }
-    let mut reply = kept.to_vec();
+    let error = error(results.is_empty());
+    let was_lost = if error.is_none() { LOST } else { 0 };
+    let mut reply = [&was_lost.to_le_bytes(), results].concat();
     if let Some(error) = error {
         counted.count(put::<()>(Err(error), &mut reply));
     }

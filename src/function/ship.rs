@@ -37,7 +37,7 @@ where
     R: Portable,
 {
     let record = const { &Record::new(perform_blocking::<F, A, R> as Perform) };
-    Ok(Call { entry: entry(record)?, arg, tasks: 1 })
+    Ok(Call::new(entry(record)?, arg, 1))
 }
 
 /// The same for an `async fn`.
@@ -49,7 +49,7 @@ where
     Fut::Output: Portable,
 {
     let record = const { &Record::new(perform_async::<F, A, Fut> as Perform) };
-    Ok(Call { entry: entry(record)?, arg: pack(arg)?.into(), tasks: 1 })
+    Ok(Call::new(entry(record)?, pack(arg)?, 1))
 }
 
 /// Encodes an argument and drops it.

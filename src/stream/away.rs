@@ -53,6 +53,7 @@ fn send<R: Portable>(
     let kept = call.as_ref().ok().filter(|_| len > 1).map(|call| Kept {
         entry: call.entry,
         inputs: call.arg.behind(0),
+        lost: 0,
         on_drop: control.on_drop,
         send: send_call,
     });
@@ -78,21 +79,23 @@ type SendCall<R> = fn(&Executor, Result<Call, TaskError>, CancellationPolicy) ->
 pub(super) struct Kept<R> {
     entry: u64,
     inputs: Bytes,
+    /// How often a worker was lost already at the first of them.
+    lost: u32,
     on_drop: CancellationPolicy,
     /// Knows what `R` can do, so that the stream need not.
     send: SendCall<R>,
 }
 
 impl<R> Kept<R> {
-    /// What is left behind the first `n` inputs.
-    pub(super) fn behind(&self, n: usize) -> Option<Self> {
-        let call = rest_of(self.entry, &self.inputs, n)?;
-        Some(Self { inputs: call.arg, ..*self })
+    /// What is left behind the first `n` inputs, at whose next a worker `was_lost`.
+    pub(super) fn behind(&self, n: usize, was_lost: bool) -> Option<Self> {
+        let call = rest_of(self.entry, &self.inputs, n, was_lost.into())?;
+        Some(Self { inputs: call.arg, lost: call.lost, ..*self })
     }
 
     /// Submits them; there must be a place in the queue.
     pub(super) fn send(&self, pool: &Executor) -> TaskHandle<Done<R>> {
-        let call = rest_of(self.entry, &self.inputs, 0);
+        let call = rest_of(self.entry, &self.inputs, 0, self.lost);
         let call = call.ok_or_else(|| TaskError::Decode("a chunk without inputs was cut".to_owned()));
         (self.send)(pool, call, self.on_drop)
     }

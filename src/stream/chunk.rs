@@ -31,7 +31,8 @@ use crate::{
 pub(super) struct Done<R> {
     /// One for each input that was worked on, in order. The errors are boxed: they are rare, and large.
     pub(super) results: Vec<Result<R, Box<TaskError>>>,
-    pub(super) took: Duration,
+    /// None when a worker was lost at the first input without a result, which may be tried again.
+    pub(super) took: Option<Duration>,
     /// The inputs after those, as chunks of so many.
     pub(super) rest: Vec<(usize, TaskHandle<Done<R>>)>,
 }
@@ -154,7 +155,7 @@ where
             results.push(Err(Box::new(TaskError::Panicked(panic))));
         }
     }
-    Done { results, took: start.elapsed(), rest }
+    Done { results, took: Some(start.elapsed()), rest }
 }
 
 /// The same for a function that makes futures, which are awaited one after the other.
@@ -242,7 +243,7 @@ where
         }
         break;
     }
-    Done { results, took: start.elapsed(), rest }
+    Done { results, took: Some(start.elapsed()), rest }
 }
 
 /// The pool to give the rest of a chunk to, with so many places for it in the queue.

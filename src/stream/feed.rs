@@ -150,7 +150,7 @@ impl<R> Feed<R> {
             }
             Ok(Done { mut results, took, rest }) => {
                 // The worker that was lost amid a chunk did not say.
-                if !took.is_zero() {
+                if let Some(took) = took.filter(|took| !took.is_zero()) {
                     self.pace.measured(results.len(), took);
                 }
                 let mut next = first + results.len();
@@ -162,7 +162,7 @@ impl<R> Feed<R> {
                 let mut rest: Vec<_> = rest.into_iter().map(sent).collect();
                 let left = (first + len).saturating_sub(next);
                 if left > 0 {
-                    match self.send_rest(way, results.len()) {
+                    match self.send_rest(way, results.len(), took.is_none()) {
                         Ok(way) => rest.push(Chunk { first: next, len: left, way }),
                         Err(error) => results.extend((0..left).map(|_| Err(Box::new(error.clone())))),
                     }
@@ -181,12 +181,12 @@ impl<R> Feed<R> {
     }
 
     /// Sends what a worker that is elsewhere left of a chunk.
-    fn send_rest(&self, way: Way<R>, done: usize) -> Result<Way<R>, TaskError> {
+    fn send_rest(&self, way: Way<R>, done: usize, was_lost: bool) -> Result<Way<R>, TaskError> {
         let Some(pool) = self.pool.as_ref().filter(|_| !self.control.is_gone()) else {
             return Err(TaskError::Cancelled);
         };
         // One that did nothing would be sent for ever.
-        let rest = way.into_kept().filter(|_| done > 0).and_then(|kept| kept.behind(done));
+        let rest = way.into_kept().filter(|_| done > 0).and_then(|kept| kept.behind(done, was_lost));
         let rest = rest.ok_or_else(|| {
             TaskError::Decode(
                 "the worker's reply to a chunk has results for too few of its inputs".to_owned(),

@@ -181,6 +181,9 @@ pub(crate) trait AnyTask: Send + Sync {
     fn is_trimmed(&self) -> bool {
         false
     }
+
+    /// The task that was begun is with this one, by this ticket.
+    fn held(&self, _by: &Arc<dyn Claim>, _ticket: u64) {}
 }
 
 /// A task of which only the result's type is known: what handles see.

@@ -52,6 +52,11 @@ pub(crate) trait Claim: Send + Sync {
 
     /// Has the worker started it?
     fn is_taken(&self, ticket: u64) -> bool;
+
+    /// Has no more inputs of the call begun, where that can be said at once; must not block.
+    fn trim(&self, ticket: u64) {
+        let _ = ticket;
+    }
 }
 
 pub(crate) struct RemoteCell<R> {
@@ -83,6 +88,8 @@ struct Work {
     /// Why it is to be stopped where it runs.
     stop: Option<TaskError>,
     trim: bool,
+    /// Who is told of that, where the call is a chunk.
+    holder: Option<(Arc<dyn Claim>, u64)>,
     /// What the attempt that is under way has written, as far as it is known.
     captured: Option<Box<Captured>>,
 }
@@ -97,12 +104,13 @@ impl<R> RemoteCell<R> {
     ) -> Self {
         let (tasks, has_options) = (call.tasks, options.is_some());
         let work = Work {
+            attempts: call.lost,
             call: Arc::new(call),
             options,
             waker: None,
-            attempts: 0,
             stop: None,
             trim: false,
+            holder: None,
             captured: None,
         };
         Self::in_stage(
@@ -340,7 +348,11 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         let options = {
             let mut stage = lock(&self.stage);
             let (mut work, since) = match mem::replace(&mut *stage, Stage::Gone) {
-                Stage::Queued { work, since } | Stage::Sent { work, since, .. } => (work, since),
+                Stage::Queued { work, since } => (work, since),
+                Stage::Sent { mut work, since, claim, ticket, .. } => {
+                    work.holder = (self.tasks > 1).then_some((claim, ticket));
+                    (work, since)
+                }
                 other => {
                     *stage = other;
                     drop(stage);
@@ -405,6 +417,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Running { mut work, .. } if work.stop.is_none() => {
                 work.attempts -= u32::from(undone);
+                work.holder = None;
                 work.captured = None;
                 host.left(self, Tally::default(), Stamp::now());
                 *stage = Stage::Queued { work, since: Stamp::now() };
@@ -443,9 +456,29 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
     }
 
     fn ask_to_trim(&self) -> bool {
-        let is_there = lock(&self.stage).work().map(|work| work.trim = true).is_some();
+        let mut stage = lock(&self.stage);
+        if let Stage::Sent { claim, ticket, .. } = &*stage {
+            claim.trim(*ticket);
+        }
+        let Some(work) = stage.work() else { return false };
+        work.trim = true;
+        if let Some((claim, ticket)) = &work.holder {
+            claim.trim(*ticket);
+        }
         self.asked.store(true, Ordering::Release);
-        is_there
+        true
+    }
+
+    fn held(&self, by: &Arc<dyn Claim>, ticket: u64) {
+        if self.tasks < 2 {
+            return;
+        }
+        if let Some(work) = lock(&self.stage).work() {
+            if work.trim {
+                by.trim(ticket);
+            }
+            work.holder = Some((Arc::clone(by), ticket));
+        }
     }
 
     fn is_trimmed(&self) -> bool {

@@ -30,6 +30,7 @@ topic! { lost:
         second_attempt_is_told_by_the_events,
         item_of_a_stream_alone,
         item_inside_a_chunk_alone,
+        item_inside_a_chunk_tried_as_often_as_any,
         on_one_of_all,
         while_the_pool_is_shut_down,
         with_a_limit_of_time,
@@ -313,6 +314,21 @@ pub async fn item_inside_a_chunk_alone(rig: Rig) {
         let results: Vec<_> = pool.map(die_at_zero, inputs(journal)).chunk_size(chunk).collect().await;
         assert_eq!(results.len(), 20);
         check_items(&results, journal);
+    }
+}
+
+pub async fn item_inside_a_chunk_tried_as_often_as_any(rig: Rig) {
+    for (retries, chunk) in [(0, 20), (1, 20), (2, 5), (1, 1)] {
+        let (pool, journal) = (rig.builder().max_workers(2).retries(retries).build().unwrap(), rig.gate());
+        let count_and_die = |(journal, value): Call| {
+            if value == 0 {
+                journal.arrive();
+            }
+            die_at_zero((journal, value))
+        };
+        let results: Vec<_> = pool.map(count_and_die, inputs(journal)).chunk_size(chunk).collect().await;
+        check_items(&results, journal);
+        assert_eq!(journal.arrived(), 1 + retries as usize);
     }
 }
 

@@ -103,9 +103,9 @@ impl Lane {
         self.pool.lost_call(&self.seat, task, how);
     }
 
-    /// May a task that was lost be tried again?
-    pub(crate) fn may_retry(&self, task: &Entry) -> bool {
-        self.pool.may_retry(task)
+    /// May what was lost so often of a task be tried again?
+    pub(crate) fn may_retry(&self, task: &Entry, attempts: u32) -> bool {
+        self.pool.may_retry(task, attempts)
     }
 
     /// Nobody will have anything for this worker to do.

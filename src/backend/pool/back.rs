@@ -26,16 +26,16 @@ impl Pool {
     }
 
     /// Has a task attempts left?
-    pub(in crate::backend) fn may_retry(&self, task: &Entry) -> bool {
+    pub(in crate::backend) fn may_retry(&self, task: &Entry, attempts: u32) -> bool {
         let own = task.options().and_then(|options| options.retries);
-        task.attempts() <= own.unwrap_or(self.settings.retries)
+        attempts <= own.unwrap_or(self.settings.retries)
     }
 
     /// The worker at this seat died with a task that it had begun, or that it was about to begin if nothing is said of how.
     pub(in crate::backend) fn lost_call(self: &Arc<Self>, seat: &Seat, task: Entry, how: Option<WorkerLost>) {
         seat.clear_current();
         let priority = task.options().map_or(0, |options| options.priority);
-        let again = how.is_none() || self.may_retry(&task);
+        let again = how.is_none() || self.may_retry(&task, task.attempts());
         if again && task.requeue(seat, how.is_none()) {
             self.queue.count_again(&task);
             self.put_back(task, priority);

@@ -1,9 +1,13 @@
 //! The pool's end of the socket for what is no call. Owns the reading and writing of messages; what they mean is the worker's.
 
 use std::{
+    collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustix::{io::Errno, net::RecvFlags};
@@ -16,15 +20,23 @@ use crate::{
     wire::control::{Inbox, ToPool, ToWorker, encode},
 };
 
+/// Many may read; messages are heard in their order, by one at a time.
 pub(super) struct Control {
     fd: Arc<OwnedFd>,
-    inbox: Mutex<Inbox>,
+    inbox: Mutex<Unheard>,
+    is_hearing: AtomicBool,
     outbox: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Unheard {
+    bytes: Inbox,
+    messages: VecDeque<ToPool>,
 }
 
 impl Control {
     pub(super) fn new(fd: Arc<OwnedFd>) -> Self {
-        Self { fd, inbox: Mutex::default(), outbox: Mutex::default() }
+        Self { fd, inbox: Mutex::default(), is_hearing: AtomicBool::new(false), outbox: Mutex::default() }
     }
 
     pub(super) fn fd(&self) -> Arc<OwnedFd> {
@@ -59,31 +71,57 @@ impl Control {
         }
     }
 
-    /// Reads what is there. False when the other end is closed.
-    pub(super) fn read(&self, mut hear: impl FnMut(ToPool)) -> bool {
+    /// Reads what is there, to be heard. False when the other end is closed.
+    pub(super) fn read(&self) -> bool {
         let mut buffer = [0; 16 << 10];
         loop {
-            let mut messages = Vec::new();
-            {
-                // Also while it is read, so that two who read do not mix up what they got.
-                let mut inbox = lock(&self.inbox);
-                match rustix::net::recv(&*self.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
-                    Ok((_, 0)) => return false,
-                    Ok((_, read)) => inbox.add(&buffer[..read]),
-                    Err(Errno::AGAIN) => return true,
-                    Err(Errno::INTR) => continue,
+            // Also while it is read, so that two who read do not mix up what they got.
+            let mut inbox = lock(&self.inbox);
+            match rustix::net::recv(&*self.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => return false,
+                Ok((_, read)) => inbox.bytes.add(&buffer[..read]),
+                Err(Errno::AGAIN) => return true,
+                Err(Errno::INTR) => continue,
+                Err(_) => return false,
+            }
+            loop {
+                match inbox.bytes.next() {
+                    Ok(Some(message)) => inbox.messages.push_back(message),
+                    Ok(None) => break,
                     Err(_) => return false,
                 }
-                loop {
-                    match inbox.next() {
-                        Ok(Some(message)) => messages.push(message),
-                        Ok(None) => break,
-                        Err(_) => return false,
-                    }
-                }
             }
-            messages.into_iter().for_each(&mut hear);
         }
+    }
+
+    /// Hears what was read. False when somebody else is at it, maybe further up on this thread, who will hear it.
+    pub(super) fn hear(&self, mut hear: impl FnMut(ToPool)) -> bool {
+        loop {
+            if self.is_hearing.swap(true, Ordering::SeqCst) {
+                return false;
+            }
+            let turn = Turn(&self.is_hearing);
+            while let Some(message) = self.next() {
+                hear(message);
+            }
+            drop(turn);
+            // Who read more meanwhile found us at it.
+            if lock(&self.inbox).messages.is_empty() {
+                return true;
+            }
+        }
+    }
+
+    fn next(&self) -> Option<ToPool> {
+        lock(&self.inbox).messages.pop_front()
+    }
+}
+
+struct Turn<'a>(&'a AtomicBool);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

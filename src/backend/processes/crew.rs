@@ -295,12 +295,12 @@ impl Crew {
         lock(&self.workers).failures = 0;
     }
 
-    /// A process has ended before it could work.
-    pub(super) fn stillborn(self: &Arc<Self>, lane: Lane, exit: Exit) {
+    /// A process has ended before it did anything.
+    pub(super) fn stillborn(self: &Arc<Self>, lane: Lane, before: &str, exit: Exit) {
         if let Some(lone) = &self.options.lone {
             return self.give_up(TaskError::WorkerLost(WorkerLost::new(lane.worker(), lone.pid(), exit)));
         }
-        self.failed(lane, &format!("a worker process ended before it was ready, {}", in_words(exit)));
+        self.failed(lane, &format!("a worker process ended before {before}, {}", in_words(exit)));
     }
 
     /// Tries again after a pause, unless it is hopeless.

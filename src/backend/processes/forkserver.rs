@@ -11,7 +11,8 @@ use std::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
 };
 
 use rustix::net::Shutdown;
@@ -26,7 +27,10 @@ use crate::{
     backend::lane::Lane,
     error::TaskError,
     inside::process::first,
-    runtime::reactor::{Trigger, Watch, Watcher, watch},
+    runtime::{
+        Alarm,
+        reactor::{Trigger, Watch, Watcher, watch},
+    },
     sys::{
         copy::copy,
         image::identity,
@@ -62,11 +66,17 @@ struct Line {
     socket: Arc<OwnedFd>,
     child: Child,
     watch: Mutex<Option<Watch>>,
-    /// Until it has ended, it keeps itself.
+    /// Until it has ended, it keeps itself; then it is reaped.
     keep: Mutex<Option<Arc<Line>>>,
     is_up: AtomicBool,
+    /// When it is killed, if it has not ended.
+    alarm: Mutex<Option<Alarm>>,
     copy: u32,
 }
+
+/// How long a server may take to end when the last who could ask it is gone, and with him its workers but for those that were told to
+/// go.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Depot {
     /// Has a worker forked, which gets this end of a socket. `make` makes that when there is a server: it is not to lie about while
@@ -107,11 +117,7 @@ impl Depot {
     /// Ends servers that did not end when they were told.
     pub(super) fn kill(&self) {
         let lines = lock(&self.lines).clone();
-        for line in lines {
-            // It may be gone already.
-            let _ = line.child.signal_group(Signal::KILL);
-            let _ = line.child.signal(Signal::KILL);
-        }
+        lines.iter().for_each(|line| line.kill());
     }
 
     /// Waits until no server is left.
@@ -125,6 +131,8 @@ impl Depot {
 impl Drop for Depot {
     fn drop(&mut self) {
         self.hang_up();
+        let lines = std::mem::take(&mut *lock(&self.lines));
+        lines.iter().for_each(Line::kill_in_time);
     }
 }
 
@@ -230,6 +238,7 @@ impl Line {
             watch: Mutex::default(),
             keep: Mutex::default(),
             is_up: AtomicBool::new(true),
+            alarm: Mutex::default(),
             copy: copy(),
         });
         let me: Weak<dyn Watcher> = Arc::downgrade(&(Arc::clone(&line) as Arc<dyn Watcher>));
@@ -254,6 +263,32 @@ impl Line {
             let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
         }
     }
+
+    fn kill(&self) {
+        // Held meanwhile: what was reaped has given its number, and its group's, to others.
+        let keep = lock(&self.keep);
+        if keep.is_some() {
+            let _ = self.child.signal_group(Signal::KILL);
+            let _ = self.child.signal(Signal::KILL);
+        }
+    }
+
+    fn kill_in_time(self: &Arc<Self>) {
+        if self.copy == copy() {
+            let alarm = Alarm::set(Instant::now() + PATIENCE, Waker::from(Arc::clone(self)));
+            *lock(&self.alarm) = Some(alarm);
+            // It may have ended before.
+            if lock(&self.keep).is_none() {
+                lock(&self.alarm).take();
+            }
+        }
+    }
+}
+
+impl Wake for Line {
+    fn wake(self: Arc<Self>) {
+        self.kill();
+    }
 }
 
 impl Watcher for Line {
@@ -261,6 +296,7 @@ impl Watcher for Line {
         let Some(watch) = lock(&self.watch).take() else { return };
         drop(watch);
         self.is_up.store(false, Ordering::SeqCst);
+        let keep = lock(&self.keep).take();
         // What a preload has started goes with it. Its workers are no part of its group, and end when they are told.
         let _ = self.child.signal_group(Signal::KILL);
         let _ = self.child.wait();
@@ -268,7 +304,7 @@ impl Watcher for Line {
             lock(&depot.lines).retain(|other| !Arc::ptr_eq(other, &self));
             std::mem::take(&mut *lock(&depot.waiting)).into_iter().for_each(wake);
         }
-        let keep = lock(&self.keep).take();
-        drop(keep);
+        let alarm = lock(&self.alarm).take();
+        drop((alarm, keep));
     }
 }

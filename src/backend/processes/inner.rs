@@ -85,7 +85,7 @@ fn launch(pool: &Arc<Pool>, submission: Submission) -> TaskHandle<Vec<u8>> {
             None => options,
         })
     });
-    let call = Call { entry, arg: arg.into(), tasks };
+    let call = Call::new(entry, arg, tasks);
     let task = Arc::new(RemoteCell::new(call, Ok, options, true, is_counted));
     if let Err(reason) = pool.push(Arc::<RemoteCell<Vec<u8>>>::clone(&task), priority) {
         task.resolve(reason, false, &());

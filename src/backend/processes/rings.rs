@@ -285,4 +285,8 @@ impl Claim for Claims {
     fn is_taken(&self, ticket: u64) -> bool {
         layout::Claim::of(ticket).is_taken(&self.0)
     }
+
+    fn trim(&self, ticket: u64) {
+        layout::trim(&self.0).store(ticket, Ordering::SeqCst);
+    }
 }

@@ -106,6 +106,8 @@ impl Worker {
         state.alarm = None;
         Self::recall_behind(state, 1);
         let lane = state.lane.take();
+        // One that is ready and dies each time before its first call would be replaced for ever, as fast as that goes.
+        let mut stillborn = (phase == Phase::Starting).then_some("it was ready");
         if let Some(lane) = &lane {
             let how =
                 WorkerLost::new(lane.worker(), Some(self.pid()), exit).with_report(state.link.last_words());
@@ -119,6 +121,9 @@ impl Worker {
                     continue;
                 }
                 if state_link.is_sent(call.ticket) {
+                    if phase == Phase::Working && state.tasks_done == 0 {
+                        stillborn = Some("its first task");
+                    }
                     lane.lost_call(call.task, None);
                 } else if let Some((reply, tally)) = Self::saved(state_link, lane, &call, &how) {
                     let (waker, _) = lane.end_call(&call.task, Reply { result: Ok(reply), tally }, None);
@@ -130,16 +135,14 @@ impl Worker {
                 }
             }
         }
-        // What it had said before it died.
-        self.control.read(|message| self.hear(message));
         lock(&self.watches).clear();
         self.inner.rejoin();
         let keep = lock(&self.keep).take();
         if let Some(crew) = self.crew() {
             crew.buried(self);
-            match lane {
-                Some(lane) if phase == Phase::Starting => crew.stillborn(lane, exit),
-                lane => drop(lane),
+            match (lane, stillborn) {
+                (Some(lane), Some(before)) => crew.stillborn(lane, before, exit),
+                (lane, _) => drop(lane),
             }
         }
         drop(keep);
@@ -159,6 +162,10 @@ impl Worker {
         // Nothing yet, if it died at the first.
         let done =
             link.done_so_far(call.ticket).filter(|done| !done.is_empty()).unwrap_or_else(|| vec![0; 8]);
-        lost_in_chunk(&done, (!lane.may_retry(&call.task)).then(|| TaskError::WorkerLost(how.clone())))
+        lost_in_chunk(&done, |is_first| {
+            // What was tried before begins with the first input.
+            let attempts = if is_first { call.task.attempts() } else { 1 };
+            (!lane.may_retry(&call.task, attempts)).then(|| TaskError::WorkerLost(how.clone()))
+        })
     }
 }

@@ -114,6 +114,7 @@ impl Worker {
             state.wakers.extend(waker);
             return true;
         }
+        task.held(link.claims(), state.next_ticket);
         state.sent.push_back(OnItsWay { ticket: state.next_ticket, task });
         state.next_ticket += 1;
         state.front_since = Instant::now();

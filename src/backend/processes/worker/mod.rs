@@ -65,6 +65,8 @@ pub(super) struct Worker {
     /// Taken without waiting, by who looks after the worker.
     state: Mutex<State>,
     again: AtomicBool,
+    /// Something waits until all is heard that the worker said.
+    awaits_words: AtomicBool,
     /// It has said that it can work.
     ready: AtomicBool,
     /// The process has ended.
@@ -88,6 +90,8 @@ struct State {
     /// Who is to be woken when nobody looks after the worker any more.
     wakers: Vec<Waker>,
     was_unheard: bool,
+    /// A reply before which there is something to hear.
+    put_off: Option<Received>,
     has_worked: bool,
     /// The call whose place another has, or 0.
     released: u64,
@@ -158,6 +162,7 @@ impl Worker {
             released: 0,
             wakers: Vec::new(),
             was_unheard: false,
+            put_off: None,
             has_worked: false,
             next_ticket: 1,
             pace: None,
@@ -178,6 +183,7 @@ impl Worker {
             child,
             state: Mutex::new(state),
             again: AtomicBool::new(false),
+            awaits_words: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             recall: AtomicBool::new(false),
             left: AtomicU64::new(0),
@@ -342,8 +348,12 @@ impl Worker {
             tracing::error!(pid = self.pid(), "a worker replied nonsense, and is ended");
             self.doom(state);
         }
+        if state.put_off.is_some() {
+            // The worker is looked after again when it was heard.
+            return;
+        }
         if is_dead {
-            if is_closed {
+            if is_closed && self.has_heard_all() {
                 self.bury(state);
             }
             return;
@@ -402,7 +412,11 @@ impl Worker {
     fn collect_replies(self: &Arc<Self>, state: &mut State) -> Result<(), Nonsense> {
         let mut count = 0;
         state.was_unheard = false;
-        while let Some(received) = state.link.receive()? {
+        while let Some(received) = Self::next_reply(state)? {
+            if received.said && !self.has_heard_all() {
+                state.put_off = Some(received);
+                break;
+            }
             count += 1;
             if !self.finish(state, received) {
                 return Err(Nonsense);
@@ -418,14 +432,18 @@ impl Worker {
         Ok(())
     }
 
+    fn next_reply(state: &mut State) -> Result<Option<Received>, Nonsense> {
+        match state.put_off.take() {
+            None => state.link.receive(),
+            received => Ok(received),
+        }
+    }
+
     /// One call is over. False when it is none that we know.
     fn finish(self: &Arc<Self>, state: &mut State, received: Received) -> bool {
         let Some(front) = Self::take_front(state, received.ticket) else {
             return false;
         };
-        if received.said {
-            self.control.read(|message| self.hear(message));
-        }
         let Some(lane) = &state.lane else { return false };
         if state.tasks_done == 0
             && let Some(crew) = self.crew()
@@ -528,7 +546,8 @@ impl Watcher for Worker {
             self.look_after();
             return;
         }
-        let open = self.control.read(|message| self.hear(message));
+        let open = self.control.read();
+        self.hear_all();
         if !open {
             // It cannot be told anything any more: it is dying, or it closed what is not its own.
             lock(&self.watches).truncate(1);

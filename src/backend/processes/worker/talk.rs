@@ -27,7 +27,28 @@ impl Worker {
         }
     }
 
-    pub(super) fn hear(self: &Arc<Self>, message: ToPool) {
+    /// Hears what was read, unless somebody is at it.
+    pub(super) fn hear_all(self: &Arc<Self>) -> bool {
+        let has_heard_all = self.control.hear(|message| self.hear(message));
+        if self.awaits_words.swap(false, Ordering::SeqCst) {
+            self.look_after();
+        }
+        has_heard_all
+    }
+
+    /// Hears what the worker has said until now. False when somebody else is at it; then the worker is looked after when he is done.
+    pub(super) fn has_heard_all(self: &Arc<Self>) -> bool {
+        // 1. This is set; 2. it is seen that somebody hears. He: 1. ends; 2. looks at this. One of the two sees the other.
+        self.awaits_words.store(true, Ordering::SeqCst);
+        self.control.read();
+        let has_heard_all = self.control.hear(|message| self.hear(message));
+        if has_heard_all {
+            self.awaits_words.store(false, Ordering::SeqCst);
+        }
+        has_heard_all
+    }
+
+    fn hear(self: &Arc<Self>, message: ToPool) {
         let Some(crew) = self.crew() else { return };
         match message {
             ToPool::Ready => {
