@@ -36,6 +36,7 @@
 //! | wait for some of several tasks | [`as_completed`](as_completed()), [`wait`](wait()) |
 //! | stop work, and say what happens at the end | [`CancellationPolicy`], [`TaskHandle::abort`], [`Executor::shutdown`] |
 //! | limit time and number | [`TaskOptions::timeout`], [`ExecutorBuilder::task_timeout`], [`ExecutorBuilder::max_pending`] |
+//! | let the user choose how it runs | [`Parallel`], [`set_default_backend`] |
 //! | know where a task runs | [`worker`] |
 //! | watch a pool | [`Executor::events`], [`Executor::stats`] |
 //! | run tasks on something else | [`backend`] |
@@ -134,13 +135,14 @@ pub use cpu::{cpu_count, physical_cpu_count};
 pub use error::{BuildError, Exit, Failure, PanicInfo, TaskError, WorkerLost};
 pub use executor::{
     Executor, ExecutorBuilder, OnSerial, ReusableOptions, Reuse, Shutdown, ShutdownReport, Spin,
-    TrySubmitError, reusable,
+    TrySubmitError, default_backend, reusable, set_default_backend, with_default_backend,
 };
 pub use function::{InitOutcome, Portable, TaskFn};
+pub use parallel::Parallel;
 pub use policy::CancellationPolicy;
 pub use runtime::Runtime;
 pub use stream::{
-    AsCompleted, Map, MapCompleted, Wait, Waited, Waiting, as_completed, default_chunk_size, wait,
+    AsCompleted, ChunkSize, Map, MapCompleted, Wait, Waited, Waiting, as_completed, default_chunk_size, wait,
 };
 pub use task::{AbortHandle, TaskHandle, TaskId, TaskOptions, TaskReport, TaskState};
 

@@ -37,7 +37,7 @@ pub use lane::{Arrival, Lane, Single};
 pub(crate) use lanes::Released;
 pub(crate) use queue::Entry;
 pub use registry::register;
-pub(crate) use registry::{make as make_registered, names as registered_names};
+pub(crate) use registry::{is_registered, make as make_registered, names as registered_names};
 
 use pool::Pool;
 

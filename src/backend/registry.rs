@@ -16,6 +16,9 @@ struct Entry {
     factory: Factory,
 }
 
+/// What stands beside the names of backends where those are chosen by text; numbers do, too.
+const SETTINGS: [&str; 8] = ["off", "false", "no", "none", "on", "true", "yes", "auto"];
+
 static REGISTRY: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 /// Makes a backend known under a name, for [`ExecutorBuilder::backend`](crate::ExecutorBuilder::backend) and everything else
@@ -23,7 +26,8 @@ static REGISTRY: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 ///
 /// # Errors
 /// [`BuildError::NameTaken`] when the name is that of another backend, of ours or registered before;
-/// [`BuildError::OutOfRange`] when it is empty or looks like an address.
+/// [`BuildError::OutOfRange`] when it is empty, looks like an address, or means something else to [`Parallel`](crate::Parallel), as `auto`
+/// and numbers do.
 ///
 /// # Examples
 /// ```
@@ -46,6 +50,11 @@ where
     if name.is_empty() || name.contains([':', '/', ' ']) {
         return Err(BuildError::OutOfRange(format!(
             "a backend cannot be named `{name}`: choose a word without colons, slashes and spaces"
+        )));
+    }
+    if SETTINGS.iter().any(|word| word.eq_ignore_ascii_case(name)) || name.parse::<f64>().is_ok() {
+        return Err(BuildError::OutOfRange(format!(
+            "a backend cannot be named `{name}`, which is a setting where backends are chosen: choose another word"
         )));
     }
     let own_name = name.to_owned();
@@ -78,6 +87,11 @@ pub(crate) fn make(name: &str) -> Option<Result<Arc<dyn Backend>, BuildError>> {
             )))
         }
     }))
+}
+
+/// Tells whether a backend is registered under this name, and makes nothing.
+pub(crate) fn is_registered(name: &str) -> bool {
+    lock(&REGISTRY).iter().any(|entry| entry.name == name)
 }
 
 pub(crate) fn names() -> Vec<String> {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     backend::{
-        Backend, BackendSpec, Spec, make_registered, registered_names, serial::Serial, tasks::Tasks,
-        threads::Threads,
+        Backend, BackendSpec, Spec, is_registered, make_registered, registered_names, serial::Serial,
+        tasks::Tasks, threads::Threads,
     },
     error::BuildError,
 };
@@ -33,7 +33,7 @@ const KNOWN: &[Known] = &[
     Known { names: &["ray"], make: None },
 ];
 
-/// The backend of a pool for which none is named.
+/// The backend of a pool for which none is named, where nobody chose another.
 pub(super) const DEFAULT: &str =
     if cfg!(all(feature = "processes", target_os = "linux")) { "processes" } else { "threads" };
 
@@ -45,21 +45,48 @@ pub(super) fn resolve(spec: BackendSpec) -> Result<Arc<dyn Backend>, BuildError>
 }
 
 fn resolve_name(name: &str) -> Result<Arc<dyn Backend>, BuildError> {
+    match find(name)? {
+        Found::Ours { make, .. } => Ok(make()),
+        Found::Registered => make_registered(name).unwrap_or_else(|| Err(unknown(name))),
+    }
+}
+
+/// Tells whether a pool could be built with a backend of this name, or at this address, and makes nothing.
+pub(crate) fn check_name(name: &str) -> Result<(), BuildError> {
+    find(name).map(drop)
+}
+
+/// The plain name of the backend that has this one: aliases have one pool among them.
+pub(crate) fn plain_name(name: &str) -> Result<String, BuildError> {
+    Ok(match find(name)? {
+        Found::Ours { plain, .. } => plain.to_owned(),
+        Found::Registered => name.to_owned(),
+    })
+}
+
+enum Found {
+    Ours { plain: &'static str, make: fn() -> Arc<dyn Backend> },
+    Registered,
+}
+
+fn find(name: &str) -> Result<Found, BuildError> {
     if let Some(known) = KNOWN.iter().find(|known| known.names.contains(&scheme(name))) {
+        let plain = known.names[0];
         return match known.make {
-            None => Err(BuildError::FeatureDisabled(known.names[0].to_owned())),
-            Some(make) if scheme(name) == name => Ok(make()),
+            None => Err(BuildError::FeatureDisabled(plain.to_owned())),
+            Some(make) if scheme(name) == name => Ok(Found::Ours { plain, make }),
             Some(_) => Err(BuildError::OutOfRange(format!(
-                "`{name}` is an address, and the backend `{}` takes none",
-                known.names[0]
+                "`{name}` is an address, and the backend `{plain}` takes none"
             ))),
         };
     }
-    make_registered(name).unwrap_or_else(|| {
-        let known = KNOWN.iter().filter(|known| known.make.is_some()).filter_map(|known| known.names.first());
-        let known = known.map(|&name| name.to_owned()).chain(registered_names()).collect();
-        Err(BuildError::UnknownBackend { name: name.to_owned(), known })
-    })
+    if is_registered(name) { Ok(Found::Registered) } else { Err(unknown(name)) }
+}
+
+fn unknown(name: &str) -> BuildError {
+    let known = KNOWN.iter().filter(|known| known.make.is_some()).filter_map(|known| known.names.first());
+    let known = known.map(|&name| name.to_owned()).chain(registered_names()).collect();
+    BuildError::UnknownBackend { name: name.to_owned(), known }
 }
 
 /// What comes before `://` in an address, and the whole of any other name.
@@ -78,6 +105,13 @@ mod tests {
             matches!(resolve_name("dask://here:1"), Err(BuildError::FeatureDisabled(name)) if name == "dask")
         );
         assert!(matches!(resolve_name("nope://here"), Err(BuildError::UnknownBackend { .. })));
+    }
+
+    #[test]
+    fn aliases_have_one_plain_name() {
+        assert_eq!(plain_name("thread").expect("known"), "threads");
+        assert_eq!(plain_name("sync").expect("known"), "serial");
+        assert!(check_name("nope").is_err());
     }
 
     #[test]

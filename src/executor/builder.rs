@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Executor, backends};
+use super::{Executor, backends, default::default_backend};
 use crate::{
     backend::{
         Backend, BackendSpec, Settings,
@@ -14,10 +14,12 @@ use crate::{
     function::{Bytes, InitOutcome, Portable, TaskFn, assert_captures_nothing, pack, ship_packed, unpack},
     policy::CancellationPolicy,
     runtime::{Port, Runtime},
+    sys::copy::notice_forks,
     task::catch::install_hook,
 };
 
-/// What happens when a pool would have one worker only, so that its tasks run one after the other.
+/// What happens when a pool would have one worker only, so that its tasks run one after the other: at
+/// [`build`](ExecutorBuilder::build), and at [`resize`](Executor::resize).
 ///
 /// # Examples
 /// ```
@@ -28,13 +30,25 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnSerial {
-    /// The pool is not built.
+    /// The pool is not built, or keeps its size.
     Error,
-    /// The pool is built, with a warning through `tracing`.
+    /// The pool is built, or resized, with a warning through `tracing`.
     Warn,
-    /// The pool is built.
+    /// The pool is built, or resized.
     #[default]
     Ignore,
+}
+
+impl OnSerial {
+    /// Looks at a pool that is to have so many workers.
+    pub(super) fn check(self, max_workers: usize, pool: &str) -> Result<(), BuildError> {
+        match self {
+            Self::Error if max_workers == 1 => return Err(BuildError::Serial),
+            Self::Warn if max_workers == 1 => tracing::warn!(pool, "the pool runs its tasks one at a time"),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Whether those who wait may spend CPU time on waiting faster.
@@ -94,8 +108,8 @@ impl ExecutorBuilder {
         }
     }
 
-    /// Chooses what runs the tasks: a name, an address such as `dask://host:8786`, or a value. The default is `processes`, or `threads`
-    /// where this build is without.
+    /// Chooses what runs the tasks: a name, an address such as `dask://host:8786`, or a value. The default is
+    /// [`default_backend`](crate::default_backend()) when the pool is built.
     ///
     /// # Examples
     /// ```
@@ -282,7 +296,7 @@ impl ExecutorBuilder {
     /// assert_eq!(error.to_string(), "max_workers is 0; a pool needs 1 worker or more");
     /// ```
     pub fn build(self) -> Result<Executor, BuildError> {
-        let backend = backends::resolve(self.backend.unwrap_or_else(|| backends::DEFAULT.into()))?;
+        let backend = backends::resolve(self.backend.unwrap_or_else(|| default_backend().into()))?;
         if let Some(n) = self.max_workers {
             check_workers(n)?;
         }
@@ -311,16 +325,8 @@ impl ExecutorBuilder {
         };
         backend.check(&settings)?;
         let depth = check_depth()?;
-        if max_workers == 1 {
-            match self.on_serial {
-                OnSerial::Error => return Err(BuildError::Serial),
-                OnSerial::Warn => {
-                    tracing::warn!(pool = settings.name, "the pool runs its tasks one at a time")
-                }
-                OnSerial::Ignore => {}
-            }
-        }
-        Ok(make(backend, settings, initializer, self.runtime, depth))
+        self.on_serial.check(max_workers, &settings.name)?;
+        Ok(make(backend, settings, initializer, (self.runtime, self.on_serial), depth))
     }
 }
 
@@ -328,12 +334,13 @@ fn make(
     backend: Arc<dyn Backend>,
     settings: Settings,
     initializer: Option<Initializer>,
-    runtime: Runtime,
+    (runtime, on_serial): (Runtime, OnSerial),
     depth: usize,
 ) -> Executor {
     install_hook();
+    notice_forks();
     let on_drop = settings.on_drop;
-    Executor::new(Pool::new(backend, settings, initializer, Port::new(runtime), depth), on_drop)
+    Executor::new(Pool::new(backend, settings, initializer, Port::new(runtime), depth), on_drop, on_serial)
 }
 
 /// The serial pool, whose description has nothing in it that could be refused. It may be nested without limit: it starts
@@ -349,7 +356,7 @@ pub(super) fn serial() -> Executor {
         has_initializer: false,
         spin: false,
     };
-    make(Arc::new(Serial::new()), settings, None, Runtime::detect(), current_depth() + 1)
+    make(Arc::new(Serial::new()), settings, None, (Runtime::detect(), OnSerial::Ignore), current_depth() + 1)
 }
 
 /// The pool that a worker process works for, as its tasks see it. It is as deep as the task.
@@ -369,7 +376,7 @@ pub(super) fn upstream(place: &crate::wire::control::Place) -> Executor {
         Arc::new(crate::inside::process::Upstream),
         settings,
         None,
-        Runtime::standalone(),
+        (Runtime::standalone(), OnSerial::Ignore),
         current_depth(),
     );
     // It is there already, whether or not it is given a task.
@@ -380,7 +387,7 @@ pub(super) fn upstream(place: &crate::wire::control::Place) -> Executor {
 /// More than anybody means: a slip of the pen, or a number that wrapped.
 const MOST_WORKERS: usize = 1 << 20;
 
-pub(super) fn check_workers(n: usize) -> Result<(), BuildError> {
+pub(crate) fn check_workers(n: usize) -> Result<(), BuildError> {
     match n {
         0 => Err(BuildError::OutOfRange("max_workers is 0; a pool needs 1 worker or more".to_owned())),
         1..=MOST_WORKERS => Ok(()),

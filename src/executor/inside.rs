@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 #[cfg(all(feature = "processes", target_os = "linux"))]
 use super::builder;
-use super::{Executor, Front};
+use super::{Executor, Front, OnSerial};
 #[cfg(all(feature = "processes", target_os = "linux"))]
 use crate::sys::copy::PerCopy;
 use crate::{backend::seat, policy::CancellationPolicy};
@@ -43,7 +43,7 @@ pub fn executor() -> Option<Executor> {
     let front = pool.home().and_then(|home| Arc::downcast::<Front>(home).ok());
     Some(match front {
         Some(front) => Executor::of(front),
-        None => Executor::new(pool, CancellationPolicy::NONE),
+        None => Executor::new(pool, CancellationPolicy::NONE, OnSerial::Ignore),
     })
 }
 

@@ -10,6 +10,7 @@ use crate::{
 
 mod backends;
 mod builder;
+pub(crate) mod default;
 mod everywhere;
 pub(crate) mod inside;
 #[cfg(all(feature = "processes", target_os = "linux"))]
@@ -19,7 +20,11 @@ mod shutdown;
 mod spawn;
 pub(crate) mod submit;
 
+pub(crate) use backends::{check_name, plain_name};
+pub(crate) use builder::check_workers;
 pub use builder::{ExecutorBuilder, OnSerial, Spin};
+pub use default::{default_backend, set_default_backend, with_default_backend};
+pub(crate) use reusable::Slot;
 pub use reusable::{ReusableOptions, Reuse, reusable};
 pub use shutdown::{Shutdown, ShutdownReport};
 pub use submit::TrySubmitError;
@@ -55,6 +60,7 @@ pub struct Executor {
 struct Front {
     pool: Arc<Pool>,
     on_drop: CancellationPolicy,
+    on_serial: OnSerial,
 }
 
 impl Drop for Front {
@@ -140,8 +146,8 @@ impl Executor {
         Self::builder().backend("tasks").max_workers(n).build()
     }
 
-    fn new(pool: Arc<Pool>, on_drop: CancellationPolicy) -> Self {
-        let front = Arc::new(Front { pool: Arc::clone(&pool), on_drop });
+    fn new(pool: Arc<Pool>, on_drop: CancellationPolicy, on_serial: OnSerial) -> Self {
+        let front = Arc::new(Front { pool: Arc::clone(&pool), on_drop, on_serial });
         let shared: Arc<dyn std::any::Any + Send + Sync> = Arc::<Front>::clone(&front);
         pool.set_home(Arc::downgrade(&shared));
         Self::of(front)
@@ -164,7 +170,8 @@ impl Executor {
     /// tasks run in the polls of their handles stays as it is.
     ///
     /// # Errors
-    /// [`BuildError::OutOfRange`] when `n` is 0.
+    /// [`BuildError::OutOfRange`] when `n` is 0 or more than a million, and [`BuildError::Serial`] when it is 1 and the pool was built with
+    /// [`OnSerial::Error`]; then the pool stays as it is, too.
     ///
     /// # Examples
     /// ```
@@ -174,7 +181,10 @@ impl Executor {
     /// # Ok::<(), polypool::BuildError>(())
     /// ```
     pub fn resize(&self, n: usize) -> Result<(), BuildError> {
-        builder::check_workers(n)?;
+        check_workers(n)?;
+        if n != self.max_workers() {
+            self.front.on_serial.check(n, self.name())?;
+        }
         self.pool().resize(n);
         Ok(())
     }

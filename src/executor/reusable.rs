@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Executor, backends};
+use super::{Executor, backends, default::default_backend};
 use crate::{
     backend::{Backend, BackendSpec, Spec},
     error::BuildError,
@@ -163,7 +163,7 @@ impl ReusableOptions {
 
     /// The backend with what is asked of it.
     fn resolve(&self) -> Result<Arc<dyn Backend>, BuildError> {
-        let spec = self.backend.clone().unwrap_or_else(|| backends::DEFAULT.into());
+        let spec = self.backend.clone().unwrap_or_else(|| default_backend().into());
         let by_name = matches!(spec.0, Spec::Named(_));
         let backend = backends::resolve(spec)?;
         #[cfg(all(feature = "processes", target_os = "linux"))]
@@ -213,7 +213,7 @@ struct Key {
 }
 
 /// One for each process: a pool does not come along by a fork.
-static CURRENT: PerCopy<Mutex<Option<(Key, Executor)>>> = PerCopy::new(Mutex::new(None), Mutex::default);
+static CURRENT: PerCopy<Slot> = PerCopy::new(Slot::new(), Slot::new);
 
 /// Gives the program's one pool, whoever asks for it: the same for the same options, so that libraries which know nothing of each
 /// other share their workers.
@@ -238,46 +238,66 @@ static CURRENT: PerCopy<Mutex<Option<(Key, Executor)>>> = PerCopy::new(Mutex::ne
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn reusable(options: ReusableOptions) -> Result<Executor, BuildError> {
-    let backend = options.resolve()?;
-    let initializer = match &options.initializer {
-        Some(Initializer { function, arg: Ok(arg), .. }) => Some((*function, arg.clone())),
-        Some(Initializer { arg: Err(error), .. }) => {
-            return Err(BuildError::Unsupported(format!("the initializer's argument: {error}")));
+    CURRENT.get().obtain(&options)
+}
+
+/// A place for one pool, which stays there until another takes its place.
+pub(crate) struct Slot(Mutex<Option<(Key, Executor)>>);
+
+impl Slot {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// The pool that is there, whether or not it works.
+    pub(crate) fn current(&self) -> Option<Executor> {
+        lock(&self.0).as_ref().map(|(_, pool)| pool.clone())
+    }
+
+    /// The pool that is there, resized if need be, or a new one in its place.
+    pub(crate) fn obtain(&self, options: &ReusableOptions) -> Result<Executor, BuildError> {
+        let backend = options.resolve()?;
+        let initializer = match &options.initializer {
+            Some(Initializer { function, arg: Ok(arg), .. }) => Some((*function, arg.clone())),
+            Some(Initializer { arg: Err(error), .. }) => {
+                return Err(BuildError::Unsupported(format!("the initializer's argument: {error}")));
+            }
+            None => None,
+        };
+        let key = Key { backend: format!("{backend:?}"), initializer };
+        let there = usable(&lock(&self.0), &key, options.reuse);
+        if let Some(pool) = there {
+            return pool.sized(options.max_workers);
         }
-        None => None,
-    };
-    let key = Key { backend: format!("{backend:?}"), initializer };
-    if let Some(pool) = usable(&key, options.reuse) {
-        return sized(pool, options.max_workers);
+        let mut builder =
+            Executor::builder().backend(BackendSpec(Spec::Value(backend))).on_drop(CancellationPolicy::NONE);
+        if let Some(n) = options.max_workers {
+            builder = builder.max_workers(n);
+        }
+        if let Some(initializer) = &options.initializer {
+            builder = (initializer.set)(builder);
+        }
+        let pool = builder.build()?;
+        // That was not under the lock: a backend's check is foreign code, and so is who listens to what a pool does. So somebody else may
+        // have been faster, and then his pool is the one.
+        let mut current = lock(&self.0);
+        if let Some(pool) = usable(&current, &key, options.reuse) {
+            drop(current);
+            return pool.sized(options.max_workers);
+        }
+        let old = current.replace((key, pool.clone()));
+        drop(current);
+        if options.kill_workers
+            && let Some((_, old)) = &old
+        {
+            drop(old.shutdown(CancellationPolicy::ALL));
+        }
+        Ok(pool)
     }
-    let mut builder =
-        Executor::builder().backend(BackendSpec(Spec::Value(backend))).on_drop(CancellationPolicy::NONE);
-    if let Some(n) = options.max_workers {
-        builder = builder.max_workers(n);
-    }
-    if let Some(initializer) = &options.initializer {
-        builder = (initializer.set)(builder);
-    }
-    let pool = builder.build()?;
-    // Not under the lock: a backend's check is foreign code, and so is who listens to what a pool does. So somebody else may have been
-    // faster, and then his pool is the one.
-    if options.reuse == Reuse::IfSame
-        && let Some(pool) = usable(&key, options.reuse)
-    {
-        return sized(pool, options.max_workers);
-    }
-    let old = lock(CURRENT.get()).replace((key, pool.clone()));
-    if options.kill_workers
-        && let Some((_, old)) = &old
-    {
-        drop(old.shutdown(CancellationPolicy::ALL));
-    }
-    Ok(pool)
 }
 
 /// The pool that is there, if it will do.
-fn usable(key: &Key, reuse: Reuse) -> Option<Executor> {
-    let current = lock(CURRENT.get());
+fn usable(current: &Option<(Key, Executor)>, key: &Key, reuse: Reuse) -> Option<Executor> {
     let (of, pool) = current.as_ref()?;
     let is_wanted = match reuse {
         Reuse::IfSame => of == key,
@@ -287,9 +307,12 @@ fn usable(key: &Key, reuse: Reuse) -> Option<Executor> {
     (is_wanted && pool.pool().takes_tasks()).then(|| pool.clone())
 }
 
-fn sized(pool: Executor, max_workers: Option<usize>) -> Result<Executor, BuildError> {
-    if let Some(n) = max_workers.filter(|n| *n != pool.max_workers()) {
-        pool.resize(n)?;
+impl Executor {
+    /// This pool with so many workers.
+    pub(crate) fn sized(self, max_workers: Option<usize>) -> Result<Self, BuildError> {
+        if let Some(n) = max_workers.filter(|n| *n != self.max_workers()) {
+            self.resize(n)?;
+        }
+        Ok(self)
     }
-    Ok(pool)
 }

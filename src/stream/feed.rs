@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     chunk::{Control, Done},
-    pace::Pace,
+    pace::{ChunkSize, Pace},
     source::{Next, Sent, Source},
     way::Way,
 };
@@ -53,29 +53,35 @@ pub(super) struct Back<R> {
 
 impl<R> Feed<R> {
     pub(super) fn new(pool: Executor, source: impl Source<R> + 'static) -> Self {
-        let mut pace = Pace::new(pool.max_workers());
-        let mut control = Control::new();
-        if pool.pool().runs_in_polls() || pool.pool().settings().task_timeout.is_some() {
-            pace.fix_chunk(1);
-            control.may_cut = false;
-        }
-        Self {
+        let pace = Pace::new(pool.max_workers());
+        let mut feed = Self {
             source: Some(Box::new(source)),
             pool: Some(pool),
             pace,
-            control,
+            control: Control::new(),
             timeout: Timeout::Never,
             fail_fast: false,
             full_above: None,
             next_index: 0,
             last_words: None,
-        }
+        };
+        feed.set_chunk_size(ChunkSize::Auto);
+        feed
     }
 
-    pub(super) fn set_chunk_size(&mut self, n: usize) {
-        let alone = self.pool.as_ref().is_some_and(|pool| pool.pool().settings().task_timeout.is_some());
-        self.pace.fix_chunk(if alone { 1 } else { n });
-        self.control.may_cut = false;
+    pub(super) fn set_chunk_size(&mut self, size: ChunkSize) {
+        let pool = self.pool.as_ref().map(Executor::pool);
+        // Each item has a time limit of its own.
+        let alone = pool.is_some_and(|pool| pool.settings().task_timeout.is_some());
+        // There is no way to spare.
+        let here = pool.is_some_and(|pool| pool.runs_in_polls());
+        let size = match size {
+            _ if alone => ChunkSize::Fixed(1),
+            ChunkSize::Auto if here => ChunkSize::Fixed(1),
+            size => size,
+        };
+        self.pace.set_chunk(size);
+        self.control.may_cut = size == ChunkSize::Auto;
     }
 
     pub(super) fn set_window(&mut self, n: usize) {
@@ -104,6 +110,7 @@ impl<R> Feed<R> {
             return None;
         }
         let (source, pool) = (self.source.as_mut()?, self.pool.as_ref()?);
+        self.pace.count(|| source.len());
         let n = match self.pace.next(source.upper_bound()) {
             Ok(n) => n,
             Err(level) => {

@@ -17,18 +17,19 @@ mod way;
 pub use completed::MapCompleted;
 pub use handles::{AsCompleted, as_completed};
 pub use map::Map;
-pub use pace::default_chunk_size;
+pub use pace::{ChunkSize, default_chunk_size};
 pub use wait::{Wait, Waited, Waiting, wait};
 
 /// The options that `Map` and `MapCompleted` share; both keep them in a `feed`.
 macro_rules! stream_options {
     ($stream:ident, $verb:literal) => {
         impl<R> $stream<R> {
-            /// Sends the inputs in chunks of `n`, which spares tiny tasks most of the way. By default chunks grow and shrink
-            /// with the measured duration of the tasks. Every input keeps a result of its own.
+            /// Sends the inputs in chunks of so many, which spares tiny tasks most of the way: a number, or another
+            /// [`ChunkSize`](crate::ChunkSize). By default chunks grow and shrink with the measured duration of the tasks. Every
+            /// input keeps a result of its own.
             ///
             /// # Panics
-            /// When `n` is 0.
+            /// When the number is 0.
             ///
             /// # Examples
             /// ```
@@ -39,9 +40,11 @@ macro_rules! stream_options {
             /// assert_eq!(results, 100);
             /// # Ok::<(), polypool::BuildError>(()) }).unwrap();
             /// ```
-            pub fn chunk_size(mut self, n: usize) -> Self {
-                assert!(n > 0, "a chunk size of 0 would send nothing; it must be 1 or more");
-                self.feed.set_chunk_size(n);
+            pub fn chunk_size(mut self, size: impl Into<crate::stream::ChunkSize>) -> Self {
+                let size = size.into();
+                let sends_something = size != crate::stream::ChunkSize::Fixed(0);
+                assert!(sends_something, "a chunk size of 0 would send nothing; it must be 1 or more");
+                self.feed.set_chunk_size(size);
                 self
             }
 

@@ -29,6 +29,39 @@ pub fn default_chunk_size(len: usize, workers: usize) -> usize {
     len.div_ceil(workers.max(1).saturating_mul(4)).max(1)
 }
 
+/// How many inputs of a stream travel together; what [`Map::chunk_size`](crate::Map::chunk_size) takes.
+///
+/// # Examples
+/// ```
+/// use futures::StreamExt;
+/// use polypool::{ChunkSize, Executor};
+///
+/// # futures::executor::block_on(async {
+/// let pool = Executor::threads(2)?;
+/// for size in [ChunkSize::from(10), ChunkSize::PerWorker, ChunkSize::Auto] {
+///     assert_eq!(pool.map(|n: u32| n + 1, 0..100).chunk_size(size).count().await, 100);
+/// }
+/// # Ok::<(), polypool::BuildError>(()) }).unwrap();
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChunkSize {
+    /// So many, 1 or more.
+    Fixed(usize),
+    /// [`default_chunk_size`] of the number of inputs, as their `size_hint` has it, which makes four chunks for each worker; 1 where
+    /// the hint does not tell the number.
+    PerWorker,
+    /// More or fewer with the measured duration of the tasks.
+    #[default]
+    Auto,
+}
+
+impl From<usize> for ChunkSize {
+    fn from(n: usize) -> Self {
+        Self::Fixed(n)
+    }
+}
+
 /// Chooses the next chunk.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -41,6 +74,8 @@ pub(super) struct Pace {
 #[derive(Debug)]
 enum Chunk {
     Fixed(usize),
+    /// Fixed by how many inputs there are.
+    PerWorker,
     Adaptive(usize),
 }
 
@@ -49,8 +84,19 @@ impl Pace {
         Self { workers, chunk: Chunk::Adaptive(1), window: None, outstanding: 0 }
     }
 
-    pub(super) fn fix_chunk(&mut self, n: usize) {
-        self.chunk = Chunk::Fixed(n);
+    pub(super) fn set_chunk(&mut self, size: ChunkSize) {
+        self.chunk = match size {
+            ChunkSize::Fixed(n) => Chunk::Fixed(n),
+            ChunkSize::PerWorker => Chunk::PerWorker,
+            ChunkSize::Auto => Chunk::Adaptive(1),
+        };
+    }
+
+    /// Before the first chunk: how many inputs there are, where that matters.
+    pub(super) fn count(&mut self, inputs: impl FnOnce() -> Option<usize>) {
+        if let Chunk::PerWorker = self.chunk {
+            self.chunk = Chunk::Fixed(inputs().map_or(1, |len| default_chunk_size(len, self.workers)));
+        }
     }
 
     pub(super) fn fix_window(&mut self, n: usize) {
@@ -68,6 +114,7 @@ impl Pace {
             |chunk: usize| self.window.unwrap_or(chunk.saturating_mul(CHUNKS_PER_WORKER * self.workers));
         let chunk = match self.chunk {
             Chunk::Fixed(n) => n.min(window(n)),
+            Chunk::PerWorker => 1,
             Chunk::Adaptive(n) => {
                 // Every worker should have something to do, and the last chunks should end together.
                 let fair = self.window.map_or(usize::MAX, |window| window / (2 * self.workers));
@@ -133,9 +180,21 @@ mod tests {
     #[test]
     fn a_fixed_chunk_is_cut_to_the_window() {
         let mut pace = Pace::new(2);
-        pace.fix_chunk(100);
+        pace.set_chunk(100.into());
         pace.fix_window(10);
         assert_eq!(pace.next(Some(1)), Ok(10));
+    }
+
+    #[test]
+    fn a_chunk_per_worker_is_fixed_by_the_number_of_inputs() {
+        for (inputs, chunk) in [(Some(1_000), 125), (Some(3), 1), (Some(0), 1), (None, 1)] {
+            let mut pace = Pace::new(2);
+            pace.set_chunk(ChunkSize::PerWorker);
+            pace.count(|| inputs);
+            pace.count(|| panic!("counted once"));
+            pace.measured(1, Duration::ZERO);
+            assert_eq!(pace.next(Some(80)), Ok(chunk));
+        }
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub(super) trait Source<R>: Send {
 
     /// At most so many inputs come.
     fn upper_bound(&self) -> Option<usize>;
+
+    /// Exactly so many inputs come.
+    fn len(&self) -> Option<usize>;
 }
 
 /// Pulls items of type `A` and submits them by `send`, which takes from the front what goes into one chunk.
@@ -70,6 +73,15 @@ impl<A, S> Inputs<A, S> {
 
     fn new(items: Items<A>, send: S) -> Self {
         Self { items, send, pulled: Vec::new(), end: None, entering: None }
+    }
+
+    /// How many more may be pulled.
+    fn size_hint(&self) -> Option<(usize, Option<usize>)> {
+        match (&self.end, &self.items) {
+            (Some(_), _) => Some((0, Some(0))),
+            (None, Items::Iterator(items)) => catch(|| items.size_hint()).ok(),
+            (None, Items::Stream(items)) => catch(|| items.size_hint()).ok(),
+        }
     }
 
     /// Pulls until there are `n` items, or the input ends, or has none at the moment.
@@ -141,11 +153,11 @@ where
     }
 
     fn upper_bound(&self) -> Option<usize> {
-        let more = match (&self.end, &self.items) {
-            (Some(_), _) => Some(0),
-            (None, Items::Iterator(items)) => catch(|| items.size_hint().1).ok().flatten(),
-            (None, Items::Stream(items)) => catch(|| items.size_hint().1).ok().flatten(),
-        };
-        Some(more?.saturating_add(self.pulled.len()))
+        Some(self.size_hint()?.1?.saturating_add(self.pulled.len()))
+    }
+
+    fn len(&self) -> Option<usize> {
+        let (least, most) = self.size_hint()?;
+        (Some(least) == most).then(|| least.saturating_add(self.pulled.len()))
     }
 }

@@ -5,16 +5,32 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 static COPY: AtomicU32 = AtomicU32::new(0);
 
-/// The number of this copy: 0 for a process that a fresh start of the program made, one more for each `fork` since. Two
+/// The number of this copy: 0 for a process that a fresh start of the program made, more for each `fork` since. Two
 /// processes that are not each other's descendants may have the same.
 pub(crate) fn copy() -> u32 {
     COPY.load(Ordering::Relaxed)
 }
 
-/// Said first thing in a copy that was made on purpose, by its only thread.
-#[cfg(all(feature = "processes", target_os = "linux"))]
+/// Said first thing in a copy, by its only thread: by who made it on purpose, and by what [`notice_forks`] has installed. So a fork
+/// may count as two.
+#[cfg(target_os = "linux")]
 pub(crate) fn became_copy() {
     COPY.fetch_add(1, Ordering::SeqCst);
+}
+
+/// From now on, copies count that were made by whomever. Those of programs that have never asked cannot have anything of ours.
+pub(crate) fn notice_forks() {
+    // Without it, a copy that should not be there is not known for one.
+    #[cfg(target_os = "linux")]
+    let _ = super::process::at_fork_in_child();
+}
+
+/// Whether this process is a copy that somebody else made, after [`notice_forks`].
+pub(crate) fn was_forked() -> bool {
+    #[cfg(target_os = "linux")]
+    return super::process::was_forked();
+    #[cfg(not(target_os = "linux"))]
+    return false;
 }
 
 /// A value that a copy of this process does not take over: it may be about threads that the copy has not, or be locked by one of

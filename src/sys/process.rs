@@ -28,7 +28,7 @@ use rustix::{
 };
 
 pub(crate) use super::child::{Child, Ended, adopt_forked, obituary, tell_end};
-use super::shm::page_size;
+use super::{copy::became_copy, shm::page_size};
 
 /// Two sockets that are connected to each other, and to nobody else.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -299,10 +299,11 @@ pub(crate) fn at_fork_in_child() -> io::Result<()> {
     }
     extern "C" fn remember() {
         FORKED.store(true, Ordering::Relaxed);
+        became_copy();
     }
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
     // SAFETY: the handler is a function, there as long as the program is, unless it is in a library that is unloaded, which unwinds
-    // its registration, too. It stores to an atomic and does nothing that is forbidden after a fork.
+    // its registration, too. It stores to atomics and does nothing that is forbidden after a fork.
     match REGISTERED.get_or_init(|| unsafe { pthread_atfork(None, None, Some(remember)) }) {
         0 => Ok(()),
         &error => Err(io::Error::from_raw_os_error(error)),

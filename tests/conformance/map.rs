@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use futures::future::join;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, poll, stream};
-use polypool::{Map, TaskError};
+use polypool::{ChunkSize, Map, TaskError};
 
 use crate::gate::NoteOnDrop;
 use crate::rig::{AGES, Rig, SHORT, on_thread};
@@ -18,6 +18,8 @@ topic! { map:
     Every [
         results_in_order_of_inputs,
         every_size_of_chunk_and_window,
+        every_kind_of_chunk,
+        chunk_per_worker_goes_by_the_number_of_inputs,
         no_inputs,
         one_input,
         endless_inputs,
@@ -98,6 +100,38 @@ pub async fn every_size_of_chunk_and_window(rig: Rig) {
         let results = collect(pool.map(double, 0..50).chunk_size(chunk).buffer(window)).await;
         assert!(results.into_iter().eq((0..50).map(|n| 2 * n)), "chunk {chunk}, window {window}");
     }
+}
+
+pub async fn every_kind_of_chunk(rig: Rig) {
+    let pool = rig.pool(3);
+    let doubled: Vec<u64> = (0..50).map(|n| 2 * n).collect();
+    for size in [ChunkSize::Fixed(7), ChunkSize::PerWorker, ChunkSize::Auto] {
+        assert_eq!(collect(pool.map(double, 0..50).chunk_size(size)).await, doubled);
+        assert_eq!(collect(pool.map(double, (0..50).filter(|_| true)).chunk_size(size)).await, doubled);
+        assert_eq!(collect(pool.map_stream(double, stream::iter(0..50)).chunk_size(size)).await, doubled);
+        assert_eq!(collect(pool.map(double, 0..50).chunk_size(3).chunk_size(size).buffer(5)).await, doubled);
+        assert_eq!(collect(pool.map_async(double_async, 0..50).chunk_size(size)).await, doubled);
+    }
+}
+
+pub async fn chunk_per_worker_goes_by_the_number_of_inputs(rig: Rig) {
+    let pool = rig.pool(2);
+    let pulled_at_first = async |is_known: bool| {
+        let pulled = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&pulled);
+        let inputs = (0..1000).inspect(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        let inputs: Box<dyn Iterator<Item = u64> + Send> =
+            if is_known { Box::new(inputs) } else { Box::new(inputs.filter(|_| true)) };
+        let mut results = pool.map(double, inputs).chunk_size(ChunkSize::PerWorker);
+        let _ = poll!(results.next());
+        pulled.load(Ordering::Relaxed)
+    };
+    assert_eq!(pulled_at_first(true).await, 1000, "four chunks for each worker are all that there is");
+    let window = 4 * pool.max_workers();
+    let pulled = pulled_at_first(false).await;
+    assert!((window..=window + 2).contains(&pulled), "chunks of one: {pulled}");
 }
 
 pub async fn no_inputs(rig: Rig) {
@@ -322,6 +356,7 @@ pub async fn chunk_of_zero(rig: Rig) {
     let pool = rig.pool(1);
     assert!(panics(|| drop(pool.map(double, 0..3).chunk_size(0))));
     assert!(panics(|| drop(pool.as_completed(double, 0..3).chunk_size(0))));
+    assert!(panics(|| drop(pool.map(double, 0..3).chunk_size(ChunkSize::Fixed(0)))));
 }
 
 pub async fn window_of_zero(rig: Rig) {

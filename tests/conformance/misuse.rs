@@ -18,6 +18,7 @@ topic! { misuse:
         no_time_at_all,
         serial_execution_refused,
         serial_execution_allowed,
+        serial_execution_by_resizing,
         a_thousand_workers,
         without_a_runtime,
         long_names,
@@ -49,6 +50,19 @@ pub async fn serial_execution_refused(rig: Rig) {
 pub async fn serial_execution_allowed(rig: Rig) {
     for on_serial in [OnSerial::Warn, OnSerial::Ignore] {
         let pool = rig.builder().max_workers(1).on_serial(on_serial).build().unwrap();
+        assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
+    }
+}
+
+pub async fn serial_execution_by_resizing(rig: Rig) {
+    for on_serial in [OnSerial::Error, OnSerial::Warn, OnSerial::Ignore] {
+        // Where there is only ever one worker, it is refused already, and no size is another one.
+        let Ok(pool) = rig.builder().max_workers(2).on_serial(on_serial).build() else { continue };
+        let resized = pool.resize(1);
+        let refuses = on_serial == OnSerial::Error;
+        assert_eq!(matches!(resized, Err(BuildError::Serial)), refuses);
+        assert_eq!(pool.max_workers(), if refuses { 2 } else { 1 });
+        pool.resize(3).unwrap();
         assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
     }
 }

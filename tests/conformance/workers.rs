@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::{join, join_all};
 use futures::{StreamExt as _, poll};
-use polypool::{BuildError, Executor, TaskError, worker};
+use polypool::{BuildError, Executor, Parallel, TaskError, worker};
 
 use crate::gate::Gate;
 use crate::rig::{Class, Rig};
@@ -15,6 +15,8 @@ topic! { workers:
         outside_a_task,
         inside_a_task,
         inside_an_async_task,
+        ranks_and_size_of_those_who_work_together,
+        auto_is_serial_inside_a_task,
         executor_of_a_task_is_its_pool,
         names_of_the_backend,
         run_on_all_reaches_each_once,
@@ -60,6 +62,7 @@ topic! { workers:
 pub async fn outside_a_task(_rig: Rig) {
     assert!(!worker::is_worker());
     assert_eq!((worker::index(), worker::id(), worker::depth()), (None, None, 0));
+    assert_eq!((worker::rank(), worker::size(), worker::is_master()), (0, 1, true));
     assert!(worker::executor().is_none());
     assert!(!worker::is_cancelled());
 }
@@ -89,6 +92,34 @@ pub async fn inside_an_async_task(rig: Rig) {
         before
     };
     check_knowledge(rig.pool(1).submit_async(before_and_after, ()).await.unwrap());
+}
+
+pub async fn ranks_and_size_of_those_who_work_together(rig: Rig) {
+    let place = |()| (worker::rank(), worker::size(), worker::is_master());
+    let pool = rig.pool(3);
+    for n in [3, 1, 2] {
+        pool.resize(n).unwrap();
+        let size = pool.max_workers() + 1;
+        let places = pool.run_on_all(place, ()).await.into_iter().map(Result::unwrap);
+        assert!(places.eq((1..size).map(|rank| (rank, size, false))));
+    }
+    assert_eq!(place(()), (0, 1, true), "who submits is the master, and alone when it is no task");
+}
+
+fn backend_of_auto() -> String {
+    Parallel::Auto.executor().unwrap().backend_name().to_owned()
+}
+
+pub async fn auto_is_serial_inside_a_task(rig: Rig) {
+    let pool = rig.pool(1);
+    assert_eq!(pool.submit(|()| backend_of_auto(), ()).await.unwrap(), "serial");
+    let over_an_await = async |()| {
+        crate::work::yield_now().await;
+        backend_of_auto()
+    };
+    assert_eq!(pool.submit_async(over_an_await, ()).await.unwrap(), "serial");
+    let mapped = pool.map(|_: u64| backend_of_auto(), 0..20).map(Result::unwrap).collect::<Vec<_>>().await;
+    assert!(mapped.len() == 20 && mapped.iter().all(|name| name == "serial"));
 }
 
 pub async fn inside_a_spawned_task(rig: Rig) {

@@ -263,7 +263,7 @@ impl Pool {
         if self.is_elsewhere() {
             let name = &self.settings.name;
             return Err(TaskError::Broken(format!(
-                "the pool `{name}` came into this worker by a fork, and its workers did not; build one here"
+                "the pool `{name}` came into this process by a fork, and its workers did not; build one here"
             )));
         }
         Ok(())

@@ -23,7 +23,7 @@ pub(crate) fn here() -> Option<&'static Here> {
     HERE.get().get()
 }
 
-/// In a fork server, how deep the pool is that it works for.
+/// How deep the pool is that this process works for, or the one that it was forked off: a fork server, or a worker by its task.
 static SERVED: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn serve(depth: u64) {
@@ -60,6 +60,7 @@ impl Here {
             watchers: Mutex::default(),
             is_watched: AtomicBool::new(false),
         };
+        serve(here.place.depth);
         HERE.get().get_or_init(|| here)
     }
 
