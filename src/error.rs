@@ -86,6 +86,10 @@ pub enum TaskError {
         #[serde(with = "source_as_text")]
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// The task returned an error of its own, where that is no value but a failure: `TaskGraph::try_task` and its kind, of the
+    /// feature `graph`.
+    #[error("the task failed: {0}")]
+    Failed(String),
 }
 
 impl TaskError {
@@ -315,6 +319,28 @@ pub enum BuildError {
     /// The engine behind the backend does not answer.
     #[error("{0}")]
     Unreachable(String),
+    /// The tasks of a graph do not make one: a name is there twice, or not at all.
+    #[error("{0}")]
+    Graph(String),
+    /// Tasks of a graph wait for each other.
+    #[error(
+        "the tasks wait for each other, each for the one before it: {}; take one of these dependencies away",
+        arrows(path)
+    )]
+    Cycle {
+        /// The names of the tasks, each before the one that waits for it. The first was added first, and is the last once more.
+        path: Vec<String>,
+    },
+}
+
+/// A cycle as text, without the middle of a very long one.
+fn arrows(path: &[String]) -> String {
+    const LONG: usize = 12;
+    if path.len() <= LONG {
+        return path.join(" -> ");
+    }
+    let (first, last) = (&path[..LONG / 2], &path[path.len() - LONG / 2..]);
+    format!("{} -> … {} more … -> {}", first.join(" -> "), path.len() - LONG / 2 * 2, last.join(" -> "))
 }
 
 /// Carries an engine's error between processes as its text: the type stays where it was made.

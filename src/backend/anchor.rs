@@ -33,10 +33,7 @@ impl Owner for Anchor {
             return true;
         }
         if waiting.is_none() {
-            *waiting = match seat::current() {
-                Some(seat) if seat.is_of(&self.pool) => Some(Box::new(Released::new(&self.pool, seat))),
-                _ => self.pool.started().and_then(|workers| workers.awaited()),
-            };
+            *waiting = self.wait();
         }
         self.pool.spins() && self.spin_for(task)
     }
@@ -50,6 +47,20 @@ impl Owner for Anchor {
 }
 
 impl Anchor {
+    /// Whoever is here waits for tasks of the pool, until what comes back is dropped. A task gives its place as a worker away.
+    pub(crate) fn wait(&self) -> Option<Box<dyn Send + Sync>> {
+        match seat::current() {
+            Some(seat) if seat.is_of(&self.pool) => Some(Box::new(Released::new(&self.pool, seat))),
+            _ => self.pool.started().and_then(|workers| workers.awaited()),
+        }
+    }
+
+    /// Does a worker of the pool work on this thread?
+    #[cfg(feature = "graph")]
+    pub(crate) fn is_at_work_here(&self) -> bool {
+        seat::with_current(|seat| seat.is_some_and(|seat| seat.is_of(&self.pool)))
+    }
+
     /// Waits for a moment without sleeping; true when the task has ended in it.
     fn spin_for(&self, task: &Arc<dyn AnyTask>) -> bool {
         const SPIN: Duration = Duration::from_micros(20);

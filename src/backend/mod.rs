@@ -26,6 +26,7 @@ mod registry;
 pub(crate) mod room;
 pub(crate) mod seat;
 pub(crate) mod serial;
+pub(crate) mod sizes;
 pub(crate) mod tasks;
 pub(crate) mod threads;
 

@@ -187,6 +187,14 @@ impl<R> TaskHandle<R> {
             .map(|(result, facts, captured)| TaskReport::new(result.map_err(|error| *error), facts, captured))
     }
 
+    /// The same without a word to its owner: for who does not wait in a task, wherever it is polled.
+    #[cfg(feature = "graph")]
+    pub(crate) fn poll_report_alone(&mut self, cx: &mut Context<'_>) -> Poll<TaskReport<R>> {
+        self.task
+            .poll_take(cx)
+            .map(|(result, facts, captured)| TaskReport::new(result.map_err(|error| *error), facts, captured))
+    }
+
     #[allow(clippy::type_complexity, reason = "that of `Outcome`")]
     fn poll_outcome(
         &mut self,

@@ -23,6 +23,7 @@ use super::{
     queue::{Entry, Queue},
     room::{Entering, Room},
     seat::{self, Counts, Seat},
+    sizes::Sizes,
 };
 use crate::{
     error::TaskError,
@@ -58,6 +59,7 @@ pub(crate) struct Pool {
     queue: Queue,
     room: Arc<Room>,
     lanes: Lanes,
+    sizes: Sizes,
     watch: Watch,
     speaker: Arc<Speaker>,
 
@@ -91,6 +93,7 @@ impl Pool {
             queue: Queue::default(),
             room: Arc::new(Room::new(settings.max_pending)),
             lanes: Lanes::new(if in_poll { 0 } else { settings.max_workers }),
+            sizes: Sizes::default(),
             watch: Watch::new(Weak::clone(pool)),
             speaker: Arc::default(),
             withdrawn: AtomicU64::new(0),
@@ -140,6 +143,11 @@ impl Pool {
 
     pub(crate) fn room(&self) -> &Arc<Room> {
         &self.room
+    }
+
+    #[cfg(feature = "graph")]
+    pub(crate) fn sizes(&self) -> &Sizes {
+        &self.sizes
     }
 
     pub(in crate::backend) fn lanes(&self) -> &Lanes {
@@ -303,6 +311,7 @@ impl Pool {
             sleeper.wake();
         }
         self.call_if_work();
+        self.sizes.changed();
     }
 
     // ---- workers are called
