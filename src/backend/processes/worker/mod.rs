@@ -89,6 +89,8 @@ struct State {
     sent: VecDeque<OnItsWay>,
     /// Who is to be woken when nobody looks after the worker any more.
     wakers: Vec<Waker>,
+    /// The front waits for the pool's end, as of now.
+    awaits_end: bool,
     was_unheard: bool,
     /// A reply before which there is something to hear.
     put_off: Option<Received>,
@@ -161,6 +163,7 @@ impl Worker {
             sent: VecDeque::new(),
             released: 0,
             wakers: Vec::new(),
+            awaits_end: false,
             was_unheard: false,
             put_off: None,
             has_worked: false,
@@ -280,8 +283,12 @@ impl Worker {
             }
             // Not while the state is held: whoever is woken may have the next call for this worker.
             let wakers = mem::take(&mut state.wakers);
+            let awaits_end = mem::take(&mut state.awaits_end);
             drop(state);
             wakers.into_iter().for_each(wake);
+            if awaits_end && let Some(pool) = self.crew().and_then(|crew| crew.pool()) {
+                pool.check_gone();
+            }
         }
     }
 
@@ -394,6 +401,8 @@ impl Worker {
         let front = state.sent.front().map_or(0, |front| front.ticket);
         if front != 0 && self.ending.load(Ordering::SeqCst) == front {
             self.seat.await_end();
+            // It may be what the end waited for.
+            state.awaits_end = true;
         }
         let is_left = front != 0 && self.left.load(Ordering::SeqCst) == front;
         if is_left && state.released != front {
