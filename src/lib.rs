@@ -37,7 +37,7 @@
 //! | stop work, and say what happens at the end | [`CancellationPolicy`], [`TaskHandle::abort`], [`Executor::shutdown`] |
 //! | run tasks that depend on each other | `graph::TaskGraph` (feature `graph`) |
 //! | limit time and number | [`TaskOptions::timeout`], [`ExecutorBuilder::task_timeout`], [`ExecutorBuilder::max_pending`] |
-//! | let the user choose how it runs | [`Parallel`], [`set_default_backend`] |
+//! | let the user choose how it runs | [`Parallel`], [`set_default_backend`]; `config::PoolConfig` and `config::ParallelArgs`: files, environment, command line |
 //! | know where a task runs | [`worker`] |
 //! | watch a pool | [`Executor::events`], [`Executor::stats`] |
 //! | run tasks on something else | [`backend`] |
@@ -71,6 +71,7 @@
 //! | workers that cannot be started, or die at once, again and again | [`TaskError::Broken`] with the reason for every task, after a few attempts |
 //! | an argument or result that cannot be encoded or decoded | [`TaskError::Encode`], [`TaskError::Decode`] with the type's own words, for that task |
 //! | tasks of a graph that wait for each other, or for none that is there | `BuildError::Cycle`, `BuildError::Graph`, before any runs |
+//! | a setting in a file, a variable or an option that makes no sense | `config::ConfigError` with the place, and what would |
 //! | a backend's name that is taken | [`BuildError::NameTaken`] |
 //! | a chunk or window of 0 | a panic where it is set |
 //! | a task that panics, also when its result is dropped | [`TaskError::Panicked`] for that task; the pool goes on |
@@ -92,6 +93,8 @@
 //! | `async-std` | pools use async-std; it is discontinued (RUSTSEC-2025-0052), new programs choose another |
 //! | `smol` | pools use smol's global executor |
 //! | `processes` (default) | the backend of that name, on Linux |
+//! | `config` | `config::PoolConfig`: settings from TOML files and the environment |
+//! | `clap` | `config::ParallelArgs`: the same from a command line that clap reads |
 //! | `graph` | `graph::TaskGraph`: tasks that depend on each other |
 //!
 //! Without any of them, pools have threads of their own. All features are additive; see [`Runtime`] for which runtime is used
