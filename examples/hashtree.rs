@@ -33,6 +33,10 @@ struct Args {
     /// Runs everything in one thread, where a debugger can follow; the same as `--parallel-backend serial`
     #[arg(long)]
     debug: bool,
+    /// Draws what the workers did: a picture when the name ends in `.svg`, a trace for Perfetto when it ends in `.json`
+    #[cfg(feature = "timeline")]
+    #[arg(long, value_name = "FILE")]
+    timeline: Option<PathBuf>,
 }
 
 fn workers(text: &str) -> Result<usize, &'static str> {
@@ -64,11 +68,21 @@ fn main() -> ExitCode {
     let Ok(pool) = args.pool().inspect_err(|error| screen.say(error)) else {
         return ExitCode::from(2);
     };
+    #[cfg(feature = "timeline")]
+    let recording = args.timeline.map(|file| (file, polypool::timeline::Recorder::start(&pool)));
     if !args.debug {
         screen.show_progress(args.folders.clone());
     }
     // The pool needs no runtime; a thread that waits will do. Where there is one, this is an `.await`.
-    match block_on(hash_trees(&pool, args.folders, &screen)) {
+    let outcome = block_on(hash_trees(&pool, args.folders, &screen));
+    #[cfg(feature = "timeline")]
+    if let Some((file, recorder)) = recording
+        && let Err(error) = recorder.finish().write(file)
+    {
+        screen.say(error);
+        return ExitCode::from(2);
+    }
+    match outcome {
         Ok(()) if screen.failures.load(Relaxed) == 0 => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
         // As in `hashtree | head`: who reads has enough.

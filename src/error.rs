@@ -201,6 +201,8 @@ impl fmt::Display for PanicInfo {
 pub struct WorkerLost {
     /// The worker's id, as in [`WorkerInfo`](crate::WorkerInfo).
     pub worker: u64,
+    /// The worker's index, as in [`worker::index`](crate::worker::index), where that is known.
+    pub index: Option<usize>,
     /// Its process, where it had one of its own.
     pub pid: Option<u32>,
     /// How it ended.
@@ -213,7 +215,14 @@ pub struct WorkerLost {
 impl WorkerLost {
     /// Describes a lost worker; for backends.
     pub fn new(worker: u64, pid: Option<u32>, exit: Exit) -> Self {
-        Self { worker, pid, exit, report: None }
+        Self { worker, index: None, pid, exit, report: None }
+    }
+
+    /// Says at which place in the pool the worker was.
+    #[must_use]
+    pub(crate) fn at(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
     }
 
     /// Adds what the worker said of its end.

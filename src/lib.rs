@@ -39,7 +39,7 @@
 //! | limit time and number | [`TaskOptions::timeout`], [`ExecutorBuilder::task_timeout`], [`ExecutorBuilder::max_pending`] |
 //! | let the user choose how it runs | [`Parallel`], [`set_default_backend`]; `config::PoolConfig` and `config::ParallelArgs`: files, environment, command line |
 //! | know where a task runs | [`worker`] |
-//! | watch a pool | [`Executor::events`], [`Executor::stats`] |
+//! | watch a pool | [`Executor::events`], [`Executor::stats`]; with features, `.progress(bar)` on streams and `timeline` for pictures |
 //! | run tasks on something else | [`backend`] |
 //! | know how many CPUs there are | [`cpu_count`], [`cpu::report`] |
 //!
@@ -85,6 +85,20 @@
 //! | a task awaits the `shutdown` of its own pool | it is not waited for |
 //! | a pool in a static | it holds no thread while it is idle, and does not keep a runtime from ending; tasks that run when the program ends are cut off |
 //!
+//! # Spans
+//!
+//! Each task runs in a span of `tracing`, `task` of target `polypool` and level DEBUG, within the span in which it was submitted; of
+//! a stream's inputs, that is where the stream is polled. It has the fields `task` (its number), `name`, `pool`, `backend`,
+//! `worker`, `attempt` and, for a chunk, `inputs`. Where nobody wants it, the task runs in the caller's span itself. A future's span is entered
+//! in each poll; a task's span is closed before its result can be seen.
+//!
+//! A task in another process has that span here, too; what it logs is told in it, where that is
+//! [captured](TaskOptions::capture_output). A worker process with a subscriber of its own, set by the
+//! [initializer](ExecutorBuilder::initializer), has a span of the same name and fields there, and of the span in which the task was
+//! submitted the name and id, as `caller` and `caller_id`; what it can know only from here, it knows if somebody listens here.
+//!
+//! Without a subscriber that costs a load for each task.
+//!
 //! # Features
 //!
 //! | feature | for |
@@ -96,6 +110,9 @@
 //! | `config` | `config::PoolConfig`: settings from TOML files and the environment |
 //! | `clap` | `config::ParallelArgs`: the same from a command line that clap reads |
 //! | `graph` | `graph::TaskGraph`: tasks that depend on each other |
+//! | `timeline` | `timeline::Recorder`: what a pool did, as a picture (SVG) or as a trace for Perfetto and Chrome |
+//! | `progress` | `.progress(bar)` on result streams, with a bar of `indicatif` |
+//! | `metrics` | what pools count, through the crate `metrics`; see [`Executor::stats`] |
 //!
 //! Without any of them, pools have threads of their own. All features are additive; see [`Runtime`] for which runtime is used
 //! when.

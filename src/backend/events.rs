@@ -14,6 +14,7 @@ use std::{
 
 use futures::Stream;
 
+use super::{meter::Meter, spans::Spans};
 use crate::{
     error::WorkerLost,
     sys::lock::lock,
@@ -60,7 +61,8 @@ pub struct Event {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A task was submitted.
+    /// A task was submitted, or a chunk of a stream's inputs, which is one task to the pool.
+    #[non_exhaustive]
     TaskQueued {
         /// Its number.
         task: TaskId,
@@ -68,6 +70,8 @@ pub enum EventKind {
         name: Option<Arc<str>>,
         /// Its priority.
         priority: i32,
+        /// For how many inputs it stands: 1, or more for a chunk.
+        tasks: u64,
     },
     /// A worker began a task.
     TaskStarted {
@@ -98,6 +102,15 @@ pub enum EventKind {
         task: TaskId,
         /// The error's text, where it is known.
         error: String,
+    },
+    /// The worker died that ran a task. The task is tried again, or [fails](Self::TaskFailed) next.
+    TaskLost {
+        /// The task.
+        task: TaskId,
+        /// The worker's index.
+        worker: usize,
+        /// It has attempts left, and waits once more.
+        retried: bool,
     },
     /// A task was cancelled, before it started or while it ran.
     TaskCancelled {
@@ -151,16 +164,20 @@ struct Line {
 #[derive(Default)]
 struct State {
     events: VecDeque<Event>,
+    /// The listener is not woken for fewer.
+    batch: usize,
     missed: u64,
     waker: Option<Waker>,
     closed: bool,
 }
 
-/// Who tells the events.
+/// Who tells the events; with whatever else wants to know of them.
 #[derive(Default)]
 pub(crate) struct Speaker {
     listeners: Mutex<Listeners>,
     listening: AtomicUsize,
+    meter: Meter,
+    spans: Spans,
 }
 
 #[derive(Default)]
@@ -171,6 +188,30 @@ struct Listeners {
 }
 
 impl Speaker {
+    pub(crate) fn new(pool: &str, backend: &str) -> Self {
+        let mut speaker = Self::default();
+        speaker.meter = Meter::new(pool, backend);
+        speaker
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    pub(crate) fn spans(&self) -> &Spans {
+        &self.spans
+    }
+
+    /// A task is over, and its spans are closed.
+    pub(crate) fn forget(&self, task: TaskId) {
+        self.spans.forget(task);
+    }
+
+    /// A task that is elsewhere is over there, and will begin once more.
+    pub(crate) fn close_span(&self, task: TaskId) {
+        self.spans.open(task, tracing::Span::none());
+    }
+
     pub(crate) fn listen(&self) -> Events {
         let line = Arc::new(Line::default());
         let mut listeners = lock(&self.listeners);
@@ -245,11 +286,20 @@ impl Line {
                 state.missed += 1;
             }
             state.events.push_back(event);
-            state.waker.take()
+            if state.events.len() >= state.batch { state.waker.take() } else { None }
         };
         if let Some(waker) = waker {
             wake(waker);
         }
+    }
+}
+
+impl Events {
+    /// Is not woken for each event, but for many at once: for who is in no hurry, and is not to cost the pool anything.
+    #[cfg(feature = "timeline")]
+    pub(crate) fn in_batches(self) -> Self {
+        lock(&self.line.state).batch = BACKLOG / 16;
+        self
     }
 }
 

@@ -18,6 +18,11 @@ mod info;
 mod job;
 mod lane;
 mod lanes;
+#[cfg(feature = "metrics")]
+mod meter;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_meter.rs"]
+mod meter;
 pub(crate) mod pool;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod processes;
@@ -27,6 +32,7 @@ pub(crate) mod room;
 pub(crate) mod seat;
 pub(crate) mod serial;
 pub(crate) mod sizes;
+pub(crate) mod spans;
 pub(crate) mod tasks;
 pub(crate) mod threads;
 

@@ -17,14 +17,15 @@ use super::{
     events::{EventKind, Speaker},
     pool::Pool,
     queue::Entry,
+    spans,
 };
 use crate::{
     error::TaskError,
     sys::lock::lock,
     task::{
-        AnyTask, Host, Left, Tally, TaskId, TaskOptions,
+        AnyTask, Host, Left, Tally, TaskId, TaskOptions, Told,
         catch::{discard, wake},
-        clock::Stamp,
+        clock::{Span, Stamp},
     },
 };
 
@@ -487,6 +488,14 @@ impl Seat {
     }
 }
 
+impl Seat {
+    /// The task here is left by its code, whose end nobody saw. (Not under a lock.)
+    pub(super) fn quit(&self, task: &dyn AnyTask) {
+        self.left(task, Tally::default(), Stamp::now());
+        self.late(task);
+    }
+}
+
 impl Host for Seat {
     fn worker(&self) -> u32 {
         self.index
@@ -499,12 +508,13 @@ impl Host for Seat {
         }
     }
 
-    fn begun(&self, task: &dyn AnyTask, options: Option<&TaskOptions>) {
+    fn begun(&self, task: &dyn AnyTask, options: Option<&TaskOptions>, queued_for: Span) {
         if !task.is_counted() && !task.takes_room() {
             return;
         }
         if task.is_counted() {
             count(&self.begun, 1);
+            self.speaker.meter().begun(queued_for);
         }
         let timed = options.is_some_and(|options| options.timeout.is_some());
         if (timed || self.told_of_beginnings || self.speaker.is_heard())
@@ -512,6 +522,13 @@ impl Host for Seat {
         {
             pool.begun(self, task, options);
         }
+    }
+
+    fn span(&self, task: &dyn AnyTask, options: Option<&TaskOptions>) -> tracing::Span {
+        if !spans::is_on() || !task.is_counted() {
+            return tracing::Span::none();
+        }
+        self.pool.upgrade().map_or_else(tracing::Span::none, |pool| pool.span(self, task, options))
     }
 
     fn withdrawn(&self) {
@@ -524,15 +541,23 @@ impl Host for Seat {
         self.speaker.is_heard()
     }
 
-    fn told(&self, task: &dyn AnyTask, left: Left, why: Option<String>) {
+    fn told(&self, task: &dyn AnyTask, end: Told) {
         if !task.is_counted() {
             return;
         }
+        self.speaker.meter().ended(end.tally, end.ran_for);
+        self.speaker.forget(task.id());
         let (task, worker) = (task.id(), self.index());
-        self.speaker.tell(|| match left {
+        self.speaker.tell(|| match end.left {
             Left::Completed => EventKind::TaskFinished { task, worker },
-            Left::Failed => EventKind::TaskFailed { task, error: why.unwrap_or_default() },
+            Left::Failed => EventKind::TaskFailed { task, error: end.why.unwrap_or_default() },
         });
+    }
+
+    fn late(&self, task: &dyn AnyTask) {
+        if task.is_counted() {
+            self.speaker.meter().freed();
+        }
     }
 
     fn left(&self, task: &dyn AnyTask, tally: Tally, at: Stamp) {

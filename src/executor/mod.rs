@@ -216,6 +216,29 @@ impl Executor {
 
     /// Counts the tasks of the pool, now.
     ///
+    /// # Metrics
+    /// With the feature `metrics`, every pool counts through the crate of that name, with the labels `pool` and `backend`. Here a
+    /// chunk of a stream's inputs is one task, but for the counters that say so.
+    ///
+    /// | name | kind | counts |
+    /// |---|---|---|
+    /// | `polypool_tasks_submitted_total` | counter | tasks that were submitted |
+    /// | `polypool_tasks_completed_total` | counter | tasks that gave their value; each input of a chunk |
+    /// | `polypool_tasks_failed_total` | counter | tasks that ended with any other error than `Cancelled`; each input of a chunk |
+    /// | `polypool_tasks_cancelled_total` | counter | tasks that were cancelled; each input of a chunk |
+    /// | `polypool_tasks_lost_total` | counter | attempts that were lost with their worker |
+    /// | `polypool_tasks_queued` | gauge | tasks that wait |
+    /// | `polypool_tasks_running` | gauge | tasks that workers are busy with, though they may be cancelled |
+    /// | `polypool_task_queue_seconds` | histogram | how long tasks waited that began |
+    /// | `polypool_task_run_seconds` | histogram | how long tasks ran, from their last start |
+    /// | `polypool_workers` | gauge | workers that there are |
+    /// | `polypool_workers_started_total` | counter | workers that began to work |
+    /// | `polypool_workers_lost_total` | counter | workers that died |
+    /// | `polypool_workers_recycled_total` | counter | workers that were replaced on purpose |
+    ///
+    /// They go to the recorder that is there at the time. Install it before the first pool is built, so that it hears their
+    /// descriptions, and all of a gauge's changes.
+    ///
     /// # Examples
     /// ```
     /// let pool = polypool::Executor::serial();

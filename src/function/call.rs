@@ -89,6 +89,16 @@ impl From<Vec<u8>> for Bytes {
     }
 }
 
+/// Where a call comes from, for a worker's `tracing`; told where anybody listens to that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    pub(crate) task: u64,
+    pub(crate) attempt: u32,
+    pub(crate) name: Option<String>,
+    /// The name and the id of the span in which the task was submitted.
+    pub(crate) caller: Option<(String, u64)>,
+}
+
 /// What comes back of a call that was performed.
 #[derive(Debug)]
 pub(crate) struct Reply {

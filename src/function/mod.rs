@@ -13,7 +13,7 @@ pub(crate) mod spare;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use call::{Around, Bytes, Call, Counted, Reply};
+pub(crate) use call::{Around, Bytes, Call, Counted, Origin, Reply};
 pub(crate) use chunk::{
     LONG, PER_LOOK, Results, lost_in_chunk, open_chunk, rest_of, ship_chunk, ship_chunk_async,
 };

@@ -255,7 +255,7 @@ fn each_input_of_a_chunk_fails_alone() {
         if touchy.0 > 10 { Touchy(touchy.0 - 10) } else { touchy }
     };
     let mut inputs: Vec<_> = [0, 1, 2, 3, 4, 5, 9, 11, 12, 13, 14, 10].map(Touchy).into();
-    let call = ship_chunk(f, &mut inputs, true).expect("shipped");
+    let call = ship_chunk(f, &mut inputs, false).expect("shipped");
     assert_eq!((inputs.len(), call.tasks), (0, 12));
     let (out, counted) = performed(&call, &Here::default()).expect("performed");
     // Two of the results fail only where they are decoded.

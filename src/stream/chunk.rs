@@ -146,7 +146,7 @@ where
                 if look && control.may_cut && inputs.len() > 0 && start.elapsed() > LONG && !is_stopped() {
                     rest.extend(pool_for_rest(control, 1).map(|pool| {
                         let inputs: Vec<A> = inputs.by_ref().collect();
-                        (inputs.len(), submit_here(&pool, f, inputs, control))
+                        (inputs.len(), pool.pool().submit_rest(|| submit_here(&pool, f, inputs, control)))
                     }));
                 }
             }
@@ -237,9 +237,12 @@ where
             continue;
         };
         let begun = Some(future);
-        rest.push((1, submit_rest(&pool, f, begun, Vec::new().into_iter(), &control)));
+        let first = || submit_rest(&pool, f, begun, Vec::new().into_iter(), &control);
+        rest.push((1, pool.pool().submit_rest(first)));
         if others.len() > 0 {
-            rest.push((others.len(), submit_rest(&pool, f, None, others, &control)));
+            let len = others.len();
+            let second = || submit_rest(&pool, f, None, others, &control);
+            rest.push((len, pool.pool().submit_rest(second)));
         }
         break;
     }

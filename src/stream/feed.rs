@@ -10,6 +10,7 @@ use std::{
 use super::{
     chunk::{Control, Done},
     pace::{ChunkSize, Pace},
+    progress::Progress,
     source::{Next, Sent, Source},
     way::Way,
 };
@@ -28,6 +29,7 @@ pub(super) struct Feed<R> {
     next_index: usize,
     /// What is to come after the last result.
     last_words: Option<TaskError>,
+    progress: Progress,
 }
 
 enum Timeout {
@@ -64,6 +66,7 @@ impl<R> Feed<R> {
             full_above: None,
             next_index: 0,
             last_words: None,
+            progress: Progress::default(),
         };
         feed.set_chunk_size(ChunkSize::Auto);
         feed
@@ -94,6 +97,12 @@ impl<R> Feed<R> {
 
     pub(super) fn set_fail_fast(&mut self) {
         self.fail_fast = true;
+    }
+
+    #[cfg(feature = "progress")]
+    pub(super) fn set_progress(&mut self, bar: indicatif::ProgressBar) {
+        let len = self.source.as_ref().and_then(|source| source.len());
+        self.progress = Progress::on(bar, len);
     }
 
     pub(super) fn set_on_drop(&mut self, policy: CancellationPolicy) {
@@ -205,12 +214,17 @@ impl<R> Feed<R> {
     /// Gives a result to the consumer. True in the second place when it is the last.
     pub(super) fn give(&mut self, result: Result<R, Box<TaskError>>) -> (Result<R, TaskError>, bool) {
         self.pace.taken();
+        self.progress.taken();
         if let Timeout::Over(after) = self.timeout
             && matches!(&result, Err(error) if error.is_cancelled())
         {
+            self.progress.abandoned();
             return (Err(TaskError::TimedOut { after }), true);
         }
         let ends = self.fail_fast && result.is_err();
+        if ends {
+            self.progress.abandoned();
+        }
         (result.map_err(|error| *error), ends)
     }
 
@@ -245,6 +259,11 @@ impl<R> Feed<R> {
     /// Everything submitted has been taken: is there something left to say, and with which index?
     pub(super) fn finish(&mut self) -> Option<(usize, TaskError)> {
         let last = self.last_words.take().map(|error| (self.next_index, error));
+        if last.is_some() {
+            self.progress.abandoned();
+        } else {
+            self.progress.ended();
+        }
         self.stop();
         last
     }
@@ -264,6 +283,8 @@ impl<R> Feed<R> {
         self.source = None;
         self.pool = None;
         self.last_words = None;
+        // Whoever ends well has said so before.
+        self.progress.abandoned();
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use futures::{Stream, StreamExt, stream::FuturesUnordered};
 
+use super::progress::Progress;
 use crate::{error::TaskError, task::TaskHandle};
 
 /// Gives the results of tasks as they come, each with its handle's place in `handles`. The tasks may be of different pools.
@@ -26,7 +27,8 @@ use crate::{error::TaskError, task::TaskHandle};
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub fn as_completed<R>(handles: impl IntoIterator<Item = TaskHandle<R>>) -> AsCompleted<R> {
-    let mut results = AsCompleted { waiting: FuturesUnordered::new(), next: 0 };
+    let mut results =
+        AsCompleted { waiting: FuturesUnordered::new(), next: 0, progress: Progress::default() };
     for handle in handles {
         results.push(handle);
     }
@@ -47,6 +49,7 @@ pub fn as_completed<R>(handles: impl IntoIterator<Item = TaskHandle<R>>) -> AsCo
 pub struct AsCompleted<R> {
     waiting: FuturesUnordered<Numbered<R>>,
     next: usize,
+    progress: Progress,
 }
 
 impl<R> AsCompleted<R> {
@@ -67,7 +70,33 @@ impl<R> AsCompleted<R> {
         let number = self.next;
         self.next += 1;
         self.waiting.push(Numbered { number, handle });
+        self.progress.expected();
         number
+    }
+
+    /// Shows on a bar of `indicatif` how many results were taken, of as many as there are handles that have not given theirs.
+    /// A handle that is [pushed](Self::push) later makes the bar longer.
+    ///
+    /// The bar finishes, as its [`with_finish`](indicatif::ProgressBar::with_finish) says, when every handle has given its result.
+    /// It is abandoned where it stands when the stream is dropped before that.
+    ///
+    /// # Examples
+    /// ```
+    /// use futures::StreamExt;
+    /// use indicatif::ProgressBar;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let pool = polypool::Executor::threads(2)?;
+    /// let bar = ProgressBar::hidden();
+    /// let handles = (0..3).map(|n| pool.submit(|n: u32| n, n));
+    /// polypool::as_completed(handles).progress(bar.clone()).count().await;
+    /// assert_eq!(bar.position(), 3);
+    /// # Ok::<(), polypool::BuildError>(()) }).unwrap();
+    /// ```
+    #[cfg(feature = "progress")]
+    pub fn progress(mut self, bar: indicatif::ProgressBar) -> Self {
+        self.progress = Progress::on(bar, Some(self.waiting.len()));
+        self
     }
 
     /// Tells how many handles have not given their results.
@@ -95,7 +124,12 @@ impl<R> Stream for AsCompleted<R> {
     type Item = (usize, Result<R, TaskError>);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.waiting.poll_next_unpin(cx)
+        let next = ready!(self.waiting.poll_next_unpin(cx));
+        match &next {
+            Some(_) => self.progress.taken(),
+            None => self.progress.ended(),
+        }
+        Poll::Ready(next)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -8,6 +8,11 @@ mod feed;
 mod handles;
 mod map;
 mod pace;
+#[cfg(feature = "progress")]
+mod progress;
+#[cfg(not(feature = "progress"))]
+#[path = "no_progress.rs"]
+mod progress;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -117,6 +122,34 @@ macro_rules! stream_options {
             /// ```
             pub fn cancel_on_drop(mut self, policy: impl Into<CancellationPolicy>) -> Self {
                 self.feed.set_on_drop(policy.into());
+                self
+            }
+        }
+
+        #[cfg(feature = "progress")]
+        impl<R> $stream<R> {
+            /// Shows on a bar of `indicatif` how many results were taken. Its length is set to the number of inputs where that
+            /// is known; where it is not, the length stays as it is. Errors count like values.
+            ///
+            /// At the end of the stream the bar finishes as its
+            /// [`with_finish`](indicatif::ProgressBar::with_finish) says. When the stream ends with an error, by
+            /// [`fail_fast`](Self::fail_fast), [`timeout`](Self::timeout) or an input that panicked, or is dropped before its end, the
+            /// bar is abandoned where it stands.
+            ///
+            /// # Examples
+            /// ```
+            /// # futures::executor::block_on(async {
+            /// use futures::StreamExt;
+            /// use indicatif::ProgressBar;
+            /// let pool = polypool::Executor::threads(2)?;
+            /// let bar = ProgressBar::hidden(); // or `ProgressBar::no_length()`, which shows
+            #[doc = concat!("pool.", $verb, "(|n: u64| n * n, 0..100).progress(bar.clone()).count().await;")]
+            /// assert_eq!((bar.position(), bar.length()), (100, Some(100)));
+            /// assert!(bar.is_finished());
+            /// # Ok::<(), polypool::BuildError>(()) }).unwrap();
+            /// ```
+            pub fn progress(mut self, bar: indicatif::ProgressBar) -> Self {
+                self.feed.set_progress(bar);
                 self
             }
         }

@@ -26,6 +26,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use tracing::Instrument;
+
 use super::{
     Host, TaskId, TaskState,
     catch::{Caught, catch, discard, wake},
@@ -48,6 +50,16 @@ pub(crate) enum Left {
     Failed,
 }
 
+/// The end of a task by its own code.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) left: Left,
+    pub(crate) tally: Tally,
+    pub(crate) ran_for: Span,
+    /// The error, where somebody listens.
+    pub(crate) why: Option<String>,
+}
+
 /// What a task was doing when it was resolved from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resolved {
@@ -63,14 +75,14 @@ pub(crate) trait Ending {
     fn count(&self, was: Resolved);
 
     /// Called before those who wait are woken.
-    fn told(&self, was: Resolved);
+    fn told(&self, was: Resolved, ran_for: Span);
 }
 
 /// Nobody does.
 impl Ending for () {
     fn count(&self, _: Resolved) {}
 
-    fn told(&self, _: Resolved) {}
+    fn told(&self, _: Resolved, _: Span) {}
 }
 
 /// A task whose types are forgotten: what queues, lanes and pools see.
@@ -218,18 +230,13 @@ impl<W: Work> TaskCell<W> {
     }
 
     /// Queued → Running, by whoever is first.
-    fn begin(&self, worker: u32, now: Stamp) -> Option<W> {
+    fn begin(&self, worker: u32, now: Stamp) -> Option<(W, Span)> {
         let mut stage = lock(&self.stage);
         match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Queued { work, waker, since, attempts } => {
-                *stage = Stage::Running {
-                    waker,
-                    since: now,
-                    queued_for: now.since(since),
-                    attempts: attempts + 1,
-                    worker,
-                };
-                Some(work)
+                let queued_for = now.since(since);
+                *stage = Stage::Running { waker, since: now, queued_for, attempts: attempts + 1, worker };
+                Some((work, queued_for))
             }
             other => {
                 *stage = other;
@@ -253,7 +260,7 @@ impl<W: Work> TaskCell<W> {
                 let facts = Facts::ran(queued_for, now.since(since), attempts, worker);
                 *stage = Stage::Done { result, facts };
                 drop(stage);
-                host.told(self, left, why);
+                host.told(self, Told { left, tally, ran_for: facts.ran_for, why });
                 if let Some(waker) = waker {
                     wake(waker);
                 }
@@ -262,6 +269,7 @@ impl<W: Work> TaskCell<W> {
                 *stage = other;
                 host.left(self, Tally::default(), now);
                 drop(stage);
+                host.late(self);
                 discard(result);
             }
         }
@@ -343,14 +351,25 @@ impl<W: Work> AnyTask for TaskCell<W> {
         self: Arc<Self>,
         host: &Arc<dyn Host + Send + Sync>,
     ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let Some(work) = self.begin(host.worker(), host.now()) else {
+        let Some((work, queued_for)) = self.begin(host.worker(), host.now()) else {
             host.withdrawn();
             return None;
         };
-        host.begun(&*self, work.options().map(|options| &**options));
-        match catch(|| work.start()) {
-            Ok(Started::Ended(output)) => self.finish(Ok(output), &**host),
-            Ok(Started::Future(future)) => {
+        let options = work.options().map(|options| &**options);
+        host.begun(&*self, options, queued_for);
+        let span = host.span(&*self, options);
+        // The span is left, and a blocking task's is closed, before anybody can see the result.
+        let start = || {
+            let started = span.in_scope(|| work.start());
+            let span = matches!(started, Started::Future(_)).then_some(span);
+            (started, span)
+        };
+        match catch(start) {
+            Ok((Started::Ended(output), _)) => self.finish(Ok(output), &**host),
+            Ok((Started::Future(future), Some(span))) if !span.is_disabled() => {
+                return Some(Box::pin(rest_in_span(self, future, Arc::clone(host), span)));
+            }
+            Ok((Started::Future(future), _)) => {
                 return Some(Box::pin(rest(self, future, Arc::clone(host))));
             }
             Err(panic) => self.finish(Err(Box::new(TaskError::Panicked(panic))), &**host),
@@ -360,6 +379,13 @@ impl<W: Work> AnyTask for TaskCell<W> {
 
     fn tasks(&self) -> u64 {
         W::tasks(self.tag)
+    }
+
+    fn attempts(&self) -> u32 {
+        match *lock(&self.stage) {
+            Stage::Queued { attempts, .. } | Stage::Running { attempts, .. } => attempts,
+            _ => u32::MAX,
+        }
     }
 
     fn takes_room(&self) -> bool {
@@ -386,7 +412,7 @@ impl<W: Work> AnyTask for TaskCell<W> {
         *stage = Stage::Done { result: Err(Box::new(error)), facts };
         drop(stage);
         discard(work);
-        ending.told(was);
+        ending.told(was, facts.ran_for);
         if let Some(waker) = waker {
             wake(waker);
         }
@@ -436,6 +462,17 @@ impl<W: Work> Outcome<W::Output> for TaskCell<W> {
 /// The work of a started task that is a future. (If it panics when it is dropped, so does this, and its lane sees to it.)
 async fn rest<W: Work>(task: Arc<TaskCell<W>>, future: W::Future, host: Arc<dyn Host + Send + Sync>) {
     let result = Caught::new(future).await;
+    task.finish(result.map_err(|panic| Box::new(TaskError::Panicked(panic))), &*host);
+}
+
+/// The same in a span, which is entered in each poll and is closed before anybody can see the result.
+async fn rest_in_span<W: Work>(
+    task: Arc<TaskCell<W>>,
+    future: W::Future,
+    host: Arc<dyn Host + Send + Sync>,
+    span: tracing::Span,
+) {
+    let result = Caught::new(future.instrument(span)).await;
     task.finish(result.map_err(|panic| Box::new(TaskError::Panicked(panic))), &*host);
 }
 

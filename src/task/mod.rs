@@ -12,7 +12,7 @@ mod report;
 mod work;
 
 pub(crate) use crate::function::catch;
-pub(crate) use cell::{AnyTask, Ending, Left, Outcome, Resolved, TaskCell};
+pub(crate) use cell::{AnyTask, Ending, Left, Outcome, Resolved, TaskCell, Told};
 pub use handle::{AbortHandle, TaskHandle};
 pub use options::TaskOptions;
 pub(crate) use remote::{Claim, RemoteCell};
@@ -90,7 +90,10 @@ pub(crate) trait Host {
     fn now(&self) -> Stamp;
 
     /// The task has begun and can no longer be withdrawn.
-    fn begun(&self, task: &dyn AnyTask, options: Option<&TaskOptions>);
+    fn begun(&self, task: &dyn AnyTask, options: Option<&TaskOptions>, queued_for: clock::Span);
+
+    /// The span that the task runs in here; none where nobody listens to `tracing`.
+    fn span(&self, task: &dyn AnyTask, options: Option<&TaskOptions>) -> tracing::Span;
 
     /// The task was withdrawn before it could begin.
     fn withdrawn(&self);
@@ -99,7 +102,10 @@ pub(crate) trait Host {
     fn is_heard(&self) -> bool;
 
     /// The task's code has ended, and everybody who waits for it is woken next.
-    fn told(&self, task: &dyn AnyTask, left: Left, why: Option<String>);
+    fn told(&self, task: &dyn AnyTask, end: Told);
+
+    /// The code of a task has ended that was resolved before.
+    fn late(&self, task: &dyn AnyTask);
 
     /// The task's code has ended. Called with the task's lock held, before anyone can see the result: count, nothing else.
     fn left(&self, task: &dyn AnyTask, tally: Tally, at: Stamp);

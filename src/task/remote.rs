@@ -32,7 +32,7 @@ use std::{
 use super::{
     Host, TaskId, TaskState,
     catch::{discard, wake},
-    cell::{AnyTask, Ending, Left, Outcome, Resolved},
+    cell::{AnyTask, Ending, Left, Outcome, Resolved, Told},
     clock::{Span, Stamp},
     options::TaskOptions,
     report::{Captured, Facts},
@@ -278,7 +278,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         let captured = work.captured.take();
         *stage = Stage::Done { result: Err(Box::new(error)), facts, captured };
         drop(stage);
-        ending.told(was);
+        ending.told(was, facts.ran_for);
         let waker = { work }.waker.take();
         if let Some(waker) = waker {
             wake(waker);
@@ -345,7 +345,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
     }
 
     fn begin(&self, host: &dyn Host) -> bool {
-        let options = {
+        let (options, queued_for) = {
             let mut stage = lock(&self.stage);
             let (mut work, since) = match mem::replace(&mut *stage, Stage::Gone) {
                 Stage::Queued { work, since } => (work, since),
@@ -363,10 +363,11 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
             work.attempts += 1;
             let options = work.options.clone();
             let now = host.now();
-            *stage = Stage::Running { work, since: now, queued_for: now.since(since), worker: host.worker() };
-            options
+            let queued_for = now.since(since);
+            *stage = Stage::Running { work, since: now, queued_for, worker: host.worker() };
+            (options, queued_for)
         };
-        host.begun(self, options.as_deref());
+        host.begun(self, options.as_deref(), queued_for);
         self.takes_room.store(false, Ordering::Relaxed);
         true
     }
@@ -384,11 +385,12 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         let mut stage = lock(&self.stage);
         match mem::replace(&mut *stage, Stage::Gone) {
             Stage::Running { work, since, queued_for, worker } => {
-                host.left(self, tally.into(), now);
+                let tally = Tally::from(tally);
+                host.left(self, tally, now);
                 let facts = Facts::ran(queued_for, now.since(since), work.attempts, worker);
                 *stage = Stage::Done { result, facts, captured };
                 drop(stage);
-                host.told(self, left, why);
+                host.told(self, Told { left, tally, ran_for: facts.ran_for, why });
                 let Work { waker, call, .. } = work;
                 (waker, Some(call))
             }
@@ -396,6 +398,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
                 *stage = other;
                 host.left(self, Tally::default(), now);
                 drop(stage);
+                host.late(self);
                 discard((result, captured));
                 (None, None)
             }

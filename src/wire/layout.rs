@@ -141,6 +141,20 @@ impl Claim {
 /// In the third word of a call: what it writes is captured, in files that were sent before.
 pub(crate) const CAPTURED: u64 = 1 << 63;
 
+/// In the same word, from this bit on: how many bytes follow the argument, or stand in its place where that is elsewhere, that say
+/// where the call comes from.
+pub(crate) const ORIGIN: u32 = 40;
+
+/// So many at most.
+pub(crate) const MOST_ORIGIN: usize = (1 << 12) - 1;
+
+/// The word of a call that says for how many tasks it stands, taken apart: their number, whether it is captured, and the length
+/// of its origin.
+pub(crate) fn tasks_word(word: u64) -> (u64, bool, usize) {
+    let origin = (word >> ORIGIN) as usize & MOST_ORIGIN;
+    (word & ((1 << ORIGIN) - 1), word & CAPTURED != 0, origin)
+}
+
 /// In the second word of a reply: there are messages on the socket that come before it.
 pub(crate) const SAID: u64 = 1 << 63;
 

@@ -1,7 +1,10 @@
 //! Frames on a socket: what goes through rings elsewhere, one call and its reply at a time. Owns the format of a frame's head and
 //! its checks; reading and writing is the caller's.
 //!
-//! A head is six words, little endian; the payload follows at once, but for that of a call that is [`kind::WAITING`].
+//! A head is six words, little endian; the payload follows at once, but for that of a call that is [`kind::WAITING`]. Behind it,
+//! and within its length, is where a call comes from; behind a waiting one's head there is that alone.
+
+use super::layout::tasks_word;
 
 /// The size of a head.
 pub(crate) const HEAD: usize = 48;
@@ -62,7 +65,7 @@ impl Head {
 
     /// How many bytes follow at once.
     pub(crate) fn follow(&self) -> u64 {
-        if self.kind == kind::WAITING { 0 } else { self.len }
+        if self.kind == kind::WAITING { tasks_word(self.words[1]).2 as u64 } else { self.len }
     }
 }
 

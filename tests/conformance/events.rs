@@ -59,8 +59,8 @@ pub async fn task_from_queue_to_end(rig: Rig) {
     assert_eq!(stages(&told, id), ["queued", "started", "finished"]);
     for event in told {
         match event.kind {
-            EventKind::TaskQueued { name, priority, .. } => {
-                assert_eq!((name.as_deref(), priority), (Some("doubling"), 3))
+            EventKind::TaskQueued { name, priority, tasks, .. } => {
+                assert_eq!((name.as_deref(), priority, tasks), (Some("doubling"), 3, 1))
             }
             EventKind::TaskStarted { worker: on, .. } | EventKind::TaskFinished { worker: on, .. } => {
                 assert_eq!(Some(on as u64), worker);

@@ -253,12 +253,14 @@ pub async fn is_told_by_the_events(rig: Rig) {
         match event.kind {
             EventKind::TaskQueued { task, .. } if task == id => stages.push("queued"),
             EventKind::TaskStarted { task, .. } if task == id => stages.push("started"),
+            EventKind::TaskLost { task, worker: 0, retried: false } if task == id => stages.push("lost"),
             EventKind::TaskFailed { task, .. } if task == id => stages.push("failed"),
             EventKind::WorkerLost(lost) => losses.push(lost),
             _ => {}
         }
     }
-    assert_eq!(stages, ["queued", "started", "failed"]);
+    assert_eq!(stages, ["queued", "started", "lost", "failed"]);
+    assert_eq!(lost.index, Some(0));
     assert_eq!(losses, [lost]);
 }
 
@@ -270,17 +272,18 @@ pub async fn second_attempt_is_told_by_the_events(rig: Rig) {
     assert_eq!(task.await.unwrap(), 1);
     pool.shutdown(false).await;
     drop(pool);
-    let (mut started, mut finished, mut failed, mut losses) = (0, 0, 0, 0);
+    let (mut started, mut finished, mut failed, mut losses, mut retried) = (0, 0, 0, 0, 0);
     for event in events.collect::<Vec<_>>().await {
         match event.kind {
             EventKind::TaskStarted { task, .. } if task == id => started += 1,
             EventKind::TaskFinished { task, .. } if task == id => finished += 1,
             EventKind::TaskFailed { .. } => failed += 1,
             EventKind::WorkerLost(_) => losses += 1,
+            EventKind::TaskLost { task, retried: true, .. } if task == id => retried += 1,
             _ => {}
         }
     }
-    assert_eq!((started, finished, failed, losses), (2, 1, 0, 1));
+    assert_eq!((started, finished, failed, losses, retried), (2, 1, 0, 1, 1));
 }
 
 /// Checks that the one input that is 0 is lost, and that the others ran once each.

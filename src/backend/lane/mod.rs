@@ -24,7 +24,7 @@ use crate::{
     error::TaskError,
     policy::CancellationPolicy,
     task::{
-        Host, Resolved, Tally,
+        Host, Resolved,
         catch::{catch, discard},
         clock::Stamp,
     },
@@ -398,7 +398,7 @@ impl Lane {
         })
         .await;
         if let Some(reason) = stopped {
-            self.seat.left(&*task, Tally::default(), Stamp::now());
+            self.seat.quit(&*task);
             self.pool.resolve(&task, reason, true);
         }
     }
@@ -407,7 +407,7 @@ impl Lane {
     pub(super) fn abandon(&self, task: &Entry, reason: TaskError) {
         let reason = self.seat.take_stop().unwrap_or(reason);
         if self.pool.resolve(task, reason, true) == Some(Resolved::Running) {
-            self.seat.left(&**task, Tally::default(), Stamp::now());
+            self.seat.quit(&**task);
         }
         self.seat.clear_current();
     }

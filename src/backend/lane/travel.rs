@@ -9,8 +9,8 @@ use super::Lane;
 use crate::{
     backend::queue::Entry,
     error::{TaskError, WorkerLost},
-    function::{Call, Reply},
-    task::{Captured, Host, Tally, clock::Stamp},
+    function::{Call, Origin, Reply},
+    task::Captured,
 };
 
 impl Lane {
@@ -68,6 +68,7 @@ impl Lane {
     pub(crate) fn begin_call(&self, task: &Entry) -> bool {
         self.begin(task);
         if task.begin(&*self.host) {
+            self.pool.open_span(&self.seat, &**task);
             return true;
         }
         self.seat.clear_current();
@@ -93,7 +94,7 @@ impl Lane {
     /// The task that was begun was ended for this reason, and its worker is done with it.
     pub(crate) fn stopped_call(&self, task: &Entry, reason: TaskError) {
         // First, so that who sees the result sees the counts. Nobody else ends a call that was begun.
-        self.seat.left(&**task, Tally::default(), Stamp::now());
+        self.seat.quit(&**task);
         self.pool.resolve(task, reason, true);
         self.seat.clear_current();
     }
@@ -101,6 +102,11 @@ impl Lane {
     /// The worker died, and the task that it had begun with it, unless the worker never came to it.
     pub(crate) fn lost_call(&self, task: Entry, how: Option<WorkerLost>) {
         self.pool.lost_call(&self.seat, task, how);
+    }
+
+    /// What the worker is told of where a call comes from, that has begun or is sent `ahead` of that.
+    pub(crate) fn origin_of(&self, task: &Entry, ahead: bool) -> Option<Origin> {
+        self.pool.origin_of(task, ahead)
     }
 
     /// May what was lost so often of a task be tried again?

@@ -7,17 +7,19 @@ use crate::{
     backend::{events::EventKind, queue::Entry, seat::Seat},
     error::{TaskError, WorkerLost},
     policy::CancellationPolicy,
-    task::{Host, Tally, clock::Stamp},
 };
 
 impl Pool {
     /// A worker died before it ran the task that it had taken.
     pub(in crate::backend) fn lost(self: &Arc<Self>, seat: &Seat, task: Entry, how: WorkerLost) {
         seat.clear_current();
-        self.speaker.tell(|| EventKind::WorkerLost(how.clone()));
+        let how = how.at(seat.index());
+        self.tell_lost(&how);
         let options = task.options();
         let retries = options.as_ref().and_then(|options| options.retries).unwrap_or(self.settings.retries);
-        if task.lost_attempt() <= retries {
+        let retried = task.lost_attempt() <= retries;
+        self.tell_task_lost(&task, seat, retried);
+        if retried {
             self.queue.put_back(task, options.map_or(0, |options| options.priority));
             self.call();
         } else {
@@ -37,12 +39,20 @@ impl Pool {
         let priority = task.options().map_or(0, |options| options.priority);
         let again = how.is_none() || self.may_retry(&task, task.attempts());
         if again && task.requeue(seat, how.is_none()) {
+            self.speaker.meter().requeued();
+            self.speaker.close_span(task.id());
+            if how.is_some() {
+                self.tell_task_lost(&task, seat, true);
+            }
             self.queue.count_again(&task);
             self.put_back(task, priority);
             return;
         }
+        if how.is_some() && task.stop_asked().is_none() {
+            self.tell_task_lost(&task, seat, false);
+        }
         let reason = task.stop_asked().or(how.map(TaskError::WorkerLost)).unwrap_or(TaskError::Shutdown);
-        seat.left(&*task, Tally::default(), Stamp::now());
+        seat.quit(&*task);
         self.resolve(&task, reason, true);
     }
 
@@ -74,10 +84,20 @@ impl Pool {
     }
 
     pub(in crate::backend) fn tell_recycled(&self, seat: &Seat) {
+        self.speaker.meter().worker_recycled();
         self.speaker.tell(|| EventKind::WorkerRecycled { worker: seat.index() });
     }
 
+    fn tell_task_lost(&self, task: &Entry, seat: &Seat, retried: bool) {
+        if task.is_counted() {
+            self.speaker.meter().lost();
+            let (task, worker) = (task.id(), seat.index());
+            self.speaker.tell(|| EventKind::TaskLost { task, worker, retried });
+        }
+    }
+
     pub(in crate::backend) fn tell_lost(&self, how: &WorkerLost) {
+        self.speaker.meter().worker_lost();
         self.speaker.tell(|| EventKind::WorkerLost(how.clone()));
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     task::{
         Ending, Kind, Resolved,
         catch::{discard, wake},
+        clock::Span,
     },
 };
 
@@ -250,7 +251,11 @@ impl Ending for FromOutside<'_> {
         count.fetch_add(self.task.tasks(), Ordering::SeqCst);
     }
 
-    fn told(&self, was: Resolved) {
+    fn told(&self, was: Resolved, ran_for: Span) {
+        if self.task.is_counted() {
+            self.pool.speaker.meter().resolved(was, self.is_cancelled, self.task.tasks(), ran_for);
+            self.pool.speaker.forget(self.task.id());
+        }
         if was == Resolved::Queued {
             self.pool.queue.left_over();
             if self.task.takes_room() {

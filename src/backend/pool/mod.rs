@@ -24,6 +24,7 @@ use super::{
     room::{Entering, Room},
     seat::{self, Counts, Seat},
     sizes::Sizes,
+    spans::caller,
 };
 use crate::{
     error::TaskError,
@@ -35,6 +36,7 @@ use crate::{
 
 mod back;
 mod end;
+mod spans;
 
 /// What every worker does first, with the reason when it fails: here, and in another process.
 #[derive(Clone)]
@@ -95,7 +97,7 @@ impl Pool {
             lanes: Lanes::new(if in_poll { 0 } else { settings.max_workers }),
             sizes: Sizes::default(),
             watch: Watch::new(Weak::clone(pool)),
-            speaker: Arc::default(),
+            speaker: Arc::new(Speaker::new(&settings.name, backend.name())),
             withdrawn: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -201,15 +203,28 @@ impl Pool {
                 workers.recall();
             }
         }
-        if self.speaker.is_heard() && task.is_counted() {
+        let caller = if task.is_counted() { caller() } else { None };
+        if self.speaker.is_heard() && task.is_counted() || caller.is_some() {
             self.queue.number(&task);
-            let name = task.options().and_then(|options| options.name.clone());
-            self.speaker.tell(|| EventKind::TaskQueued { task: task.id(), name, priority });
         }
+        if let Some(caller) = caller {
+            self.speaker.spans().note(task.id(), caller);
+        }
+        if self.speaker.is_heard() && task.is_counted() {
+            let name = task.options().and_then(|options| options.name.clone());
+            let (task, tasks) = (task.id(), task.tasks());
+            self.speaker.tell(|| EventKind::TaskQueued { task, name, priority, tasks });
+        }
+        let (id, is_counted) = (task.id(), task.is_counted());
+        // Before, as it may be begun at once.
+        self.speaker.meter().queued(is_counted);
         if let Err(reason) = self.start().and_then(|_| self.queue.push(task, priority)) {
+            self.speaker.meter().refused(is_counted);
+            self.speaker.forget(id);
             self.room.leave();
             return Err(reason);
         }
+        self.speaker.meter().submitted(is_counted);
         self.call();
         Ok(())
     }
@@ -240,8 +255,15 @@ impl Pool {
                 refuse(&task, reason);
                 continue;
             }
-            if task.is_counted() {
-                self.speaker.tell(|| EventKind::TaskQueued { task: task.id(), name: None, priority: 0 });
+            let is_counted = task.is_counted();
+            self.speaker.meter().queued(is_counted);
+            self.speaker.meter().submitted(is_counted);
+            if let Some(caller) = caller().filter(|_| is_counted) {
+                self.speaker.spans().note(task.id(), caller);
+            }
+            if is_counted {
+                let (task, tasks) = (task.id(), task.tasks());
+                self.speaker.tell(|| EventKind::TaskQueued { task, name: None, priority: 0, tasks });
             }
             self.lanes.own_work_came();
             seat.push_own(task);
@@ -409,12 +431,14 @@ impl Pool {
     pub(in crate::backend) fn seated(&self, seat: &Seat, extra: bool) {
         seat.set_worker(self.next_worker.fetch_add(1, Ordering::Relaxed) + 1);
         if !extra {
+            self.speaker.meter().worker_started();
             self.speaker.tell(|| EventKind::WorkerStarted { worker: seat.index() });
         }
     }
 
     pub(in crate::backend) fn left(self: &Arc<Self>, seat: &Seat, extra: bool) {
         if !extra {
+            self.speaker.meter().worker_stopped();
             self.speaker.tell(|| EventKind::WorkerStopped { worker: seat.index() });
         }
         self.lanes.leave(seat, extra);

@@ -33,6 +33,8 @@ pub(super) struct Capture {
     read: u64,
     inbox: Inbox,
     logs: Vec<String>,
+    /// Where its records are told.
+    span: tracing::Span,
 }
 
 struct Files {
@@ -53,9 +55,9 @@ impl Files {
 
 impl Capture {
     /// Makes the files, and sends them ahead of the call.
-    pub(super) fn begin(ticket: u64, control: &Control) -> Self {
+    pub(super) fn begin(ticket: u64, control: &Control, span: tracing::Span) -> Self {
         let files = Files::sent(ticket, control);
-        Self { ticket, files, read: 0, inbox: Inbox::default(), logs: Vec::new() }
+        Self { ticket, files, read: 0, inbox: Inbox::default(), logs: Vec::new(), span }
     }
 
     /// The worker has the files.
@@ -79,7 +81,7 @@ impl Capture {
             self.inbox.add(&piece[..n]);
             // What makes no sense was written by who should not; nothing behind it is found.
             while let Ok(Some(record)) = self.inbox.next::<Record>() {
-                retell(&record, worker);
+                retell(&record, worker, &self.span);
                 self.logs.push(line(record));
             }
         }

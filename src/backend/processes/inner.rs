@@ -14,7 +14,7 @@ use std::{
 
 use super::worker::Worker;
 use crate::{
-    backend::{Released, Stats, anchor::Anchor, pool::Pool, room::Entering, seat::Seat},
+    backend::{Released, Stats, anchor::Anchor, pool::Pool, room::Entering, seat::Seat, spans::on_behalf_of},
     error::TaskError,
     function::Call,
     sys::lock::lock,
@@ -46,6 +46,7 @@ impl Inner {
             id: submission.id,
             worker: Arc::downgrade(worker),
             pool: Arc::downgrade(pool),
+            caller: worker.front_id().map_or_else(tracing::Span::none, |task| pool.span_of(task)),
             stage: Mutex::new(Some(Stage::Entering(pool.enter(), submission))),
             again: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
@@ -101,6 +102,8 @@ struct Relay {
     id: u64,
     worker: Weak<Worker>,
     pool: Weak<Pool>,
+    /// The span of the task that submits it. Whose thread this is has nothing to do with it.
+    caller: tracing::Span,
     /// None while somebody is at it, and when it is over.
     stage: Mutex<Option<Stage>>,
     again: AtomicBool,
@@ -139,7 +142,7 @@ impl Relay {
                 let Some(pool) = self.pool.upgrade() else { return Ok(Err(TaskError::Shutdown)) };
                 match Pin::new(&mut entering).poll(&mut cx) {
                     Poll::Pending => return Err(Stage::Entering(entering, submission)),
-                    Poll::Ready(()) => launch(&pool, *submission),
+                    Poll::Ready(()) => on_behalf_of(self.caller.clone(), || launch(&pool, *submission)),
                 }
             }
             Stage::Submitted(handle) => handle,

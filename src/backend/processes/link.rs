@@ -1,6 +1,7 @@
 //! The pool's end of the way to one worker. Owns that all ways are one to who uses them; each is in a file of its own.
 
 use std::{
+    borrow::Cow,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
@@ -11,7 +12,7 @@ use std::{
 
 use super::{method::Transport, rings::RingLink, socket::SocketLink, worker::Worker};
 use crate::{
-    function::{Call, Reply},
+    function::{Call, Origin, Reply},
     sys::shm::Mapping,
     task::Claim,
     wire::{
@@ -31,6 +32,39 @@ pub(super) struct Received {
     pub(super) reply: Reply,
     /// There are messages that come before it.
     pub(super) said: bool,
+}
+
+/// What goes with a call.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    /// What it writes is captured. What that needs was sent.
+    pub(super) is_captured: bool,
+    /// Where it comes from, encoded, for a worker that wants to know.
+    pub(super) origin: Vec<u8>,
+}
+
+impl Extra {
+    pub(super) fn new(is_captured: bool, origin: Option<Origin>) -> Self {
+        // Names are cut, so that it is never too long.
+        let origin = origin.and_then(|origin| postcard::to_stdvec(&origin).ok());
+        let origin = origin.filter(|bytes| bytes.len() <= layout::MOST_ORIGIN).unwrap_or_default();
+        Self { is_captured, origin }
+    }
+
+    /// The word that says it, with the number of the call's tasks.
+    pub(super) fn word(&self, tasks: u64) -> u64 {
+        let captured = if self.is_captured { layout::CAPTURED } else { 0 };
+        tasks | captured | (self.origin.len() as u64) << layout::ORIGIN
+    }
+
+    /// An argument and what is behind it, in one piece.
+    pub(super) fn behind<'a>(&'a self, arg: &'a [u8]) -> Cow<'a, [u8]> {
+        match (arg, &*self.origin) {
+            (arg, []) => Cow::Borrowed(arg),
+            ([], origin) => Cow::Borrowed(origin),
+            (arg, origin) => Cow::Owned([arg, origin].concat()),
+        }
+    }
 }
 
 /// What became of a call that was to be sent.
@@ -83,23 +117,18 @@ impl Link {
         &mut self,
         ticket: u64,
         call: &Arc<Call>,
-        is_captured: bool,
+        extra: &Extra,
     ) -> Result<Sent, Nonsense> {
         self.offer(ticket);
-        self.send(ticket, call, is_captured)
+        self.send(ticket, call, extra)
     }
 
     /// Sends a call that was offered; the worker looks at it when it is notified, or before. What a call that `is_captured`
     /// needs was sent.
-    pub(super) fn send(
-        &mut self,
-        ticket: u64,
-        call: &Arc<Call>,
-        is_captured: bool,
-    ) -> Result<Sent, Nonsense> {
+    pub(super) fn send(&mut self, ticket: u64, call: &Arc<Call>, extra: &Extra) -> Result<Sent, Nonsense> {
         match self {
-            Self::Rings(link) => link.send(ticket, call, is_captured),
-            Self::Socket(link) => link.send(ticket, call, is_captured),
+            Self::Rings(link) => link.send(ticket, call, extra),
+            Self::Socket(link) => link.send(ticket, call, extra),
         }
     }
 

@@ -22,9 +22,11 @@ const MOST_TARGETS: usize = 1024;
 /// The target of the records of others.
 const OTHER: &str = "polypool::task";
 
-pub(super) fn retell(record: &Record, worker: usize) {
+pub(super) fn retell(record: &Record, worker: usize, span: &tracing::Span) {
     // Who listens is the user's code, and its panic its own affair.
-    let _ = catch(|| if record.is_tracing { by_tracing(record, worker) } else { by_log(record) });
+    let _ = catch(|| {
+        span.in_scope(|| if record.is_tracing { by_tracing(record, worker) } else { by_log(record) })
+    });
 }
 
 fn by_log(record: &Record) {

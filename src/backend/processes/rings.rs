@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::link::{Received, Sent};
+use super::link::{Extra, Received, Sent};
 use crate::{
     error::TaskError,
     function::{Call, Counted, Reply},
@@ -18,7 +18,7 @@ use crate::{
     task::Claim,
     wire::{
         arena::Arena,
-        layout::{self, CALLS, CAPTURED, LARGE, REPLIES, kind},
+        layout::{self, CALLS, LARGE, REPLIES, kind},
         ring::{Frame, Nonsense, Reader, Writer},
     },
 };
@@ -76,10 +76,10 @@ impl RingLink {
         layout::Claim::of(ticket).send(&self.memory);
     }
 
-    /// Sends a call that was offered; the worker looks at it when it is notified, or before. What a call that `is_captured` needs was sent.
-    pub(super) fn send(&mut self, ticket: u64, call: &Call, is_captured: bool) -> Result<Sent, Nonsense> {
+    /// Sends a call that was offered; the worker looks at it when it is notified, or before.
+    pub(super) fn send(&mut self, ticket: u64, call: &Call, extra: &Extra) -> Result<Sent, Nonsense> {
         let len = call.arg.len();
-        let is_large = len >= LARGE;
+        let is_large = len + extra.origin.len() >= LARGE;
         if is_large {
             if self.large.is_some() {
                 return Ok(Sent::Full);
@@ -91,9 +91,8 @@ impl RingLink {
             }
         }
         let kind = if is_large { kind::LARGE_CALL } else { kind::CALL };
-        let tasks = call.tasks | if is_captured { CAPTURED } else { 0 };
-        let frame = Frame { kind, ticket, words: [call.entry, len as u64, tasks] };
-        if !self.calls.push(frame, if is_large { &[] } else { &call.arg })? {
+        let frame = Frame { kind, ticket, words: [call.entry, len as u64, extra.word(call.tasks)] };
+        if !self.calls.push(frame, &extra.behind(if is_large { &[] } else { &call.arg }))? {
             return Ok(Sent::Full);
         }
         if is_large {

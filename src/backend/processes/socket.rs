@@ -29,7 +29,7 @@ use rustix::{
 
 use super::{
     ends,
-    link::{Received, Sent},
+    link::{Extra, Received, Sent},
     worker::Worker,
 };
 use crate::{
@@ -43,7 +43,7 @@ use crate::{
     },
     task::Claim,
     wire::{
-        layout::{CAPTURED, DONE_SIZE, LARGE, SAID},
+        layout::{DONE_SIZE, LARGE, SAID},
         ring::Nonsense,
         stream::{HEAD, Head, kind},
     },
@@ -137,29 +137,24 @@ impl SocketLink {
         &self.claims
     }
 
-    pub(super) fn send(
-        &mut self,
-        ticket: u64,
-        call: &Arc<Call>,
-        is_captured: bool,
-    ) -> Result<Sent, Nonsense> {
+    pub(super) fn send(&mut self, ticket: u64, call: &Arc<Call>, extra: &Extra) -> Result<Sent, Nonsense> {
         if self.on_its_way.is_some() {
             return Ok(Sent::Full);
         }
         if !self.reading.is_running.load(Ordering::SeqCst) {
             return Err(Nonsense);
         }
-        let is_waiting = call.arg.len() > self.most;
-        let tasks = call.tasks | if is_captured { CAPTURED } else { 0 };
+        let is_waiting = call.arg.len() + extra.origin.len() > self.most;
+        let payload = extra.behind(if is_waiting { &[] } else { &call.arg });
         let head = Head {
             kind: if is_waiting { kind::WAITING } else { kind::CALL },
             ticket,
-            words: [call.entry, tasks, self.size.load(Ordering::SeqCst)],
-            len: call.arg.len() as u64,
+            words: [call.entry, extra.word(call.tasks), self.size.load(Ordering::SeqCst)],
+            len: if is_waiting { call.arg.len() } else { payload.len() } as u64,
         };
         // Before the worker can ask for it.
         *lock(&self.reading.waiting) = is_waiting.then(|| (ticket, Arc::clone(call)));
-        if !send_now(&self.data, &head, if is_waiting { &[] } else { &call.arg }) {
+        if !send_now(&self.data, &head, &payload) {
             // It is dying, or what was read of it is not all that it wrote.
             return Err(Nonsense);
         }

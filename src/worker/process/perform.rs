@@ -3,10 +3,12 @@
 
 use std::{cell::Cell, future::Future, pin::Pin, task::Poll};
 
+use tracing::{Id, Span, level_filters::LevelFilter};
+
 use super::{capture::Capture, here::Here};
 use crate::{
     error::TaskError,
-    function::{Around, Counted, perform, spare},
+    function::{Around, Counted, Origin, catch::catch, perform, spare},
     runtime::Home,
     sys::process::{exit_now, was_forked},
 };
@@ -28,12 +30,44 @@ pub(super) struct Bench {
 }
 
 /// A call but for its argument.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Work {
     pub(super) ticket: u64,
     pub(super) entry: u64,
     pub(super) tasks: u64,
     pub(super) is_captured: bool,
+    /// Where it comes from, if anybody listens there.
+    pub(super) origin: Option<Origin>,
+}
+
+impl Work {
+    /// The span that the call is performed in, where anybody listens here.
+    fn span(&self, here: &Here) -> Span {
+        if LevelFilter::current() == LevelFilter::OFF {
+            return Span::none();
+        }
+        let origin = self.origin.as_ref();
+        let caller = origin.and_then(|origin| origin.caller.as_ref());
+        tracing::debug_span!(
+            target: "polypool",
+            parent: None::<Id>,
+            "task",
+            task = origin.map(|origin| origin.task),
+            name = origin.and_then(|origin| origin.name.as_deref()),
+            pool = here.place.name,
+            backend = "processes",
+            worker = here.place.index,
+            attempt = origin.map(|origin| origin.attempt),
+            inputs = Some(self.tasks).filter(|inputs| *inputs > 1),
+            caller = caller.map(|(name, _)| &**name),
+            caller_id = caller.map(|(_, id)| *id),
+        )
+    }
+}
+
+/// Reads where a call comes from. What makes no sense is nowhere.
+pub(super) fn origin(bytes: &[u8]) -> Option<Origin> {
+    if bytes.is_empty() { None } else { postcard::from_bytes(bytes).ok() }
 }
 
 /// What there is to know about a chunk while it is performed, by the way that it came: where the reply is kept as far as it has
@@ -63,7 +97,13 @@ impl Bench {
         let capture = work.is_captured.then(|| Capture::begin(here, work.ticket)).flatten();
         here.begin(work.ticket);
         let around = Surroundings { here, home, keeper, kept: Cell::new(0), is_chunk: work.tasks > 1 };
-        let done = arg.and_then(|arg| perform(work.entry, arg, out, &around));
+        // Whoever listens here is the user's, and a panic of his the task's. The span is closed before the reply is sent.
+        let mut in_span = |arg: &[u8]| {
+            let span = work.span(here);
+            span.in_scope(|| perform(work.entry, arg, out, &around))
+        };
+        let done = arg
+            .and_then(|arg| catch(|| in_span(arg)).unwrap_or_else(|panic| Err(TaskError::Panicked(panic))));
         if was_forked() {
             // This is a child of the worker that came back from the task. The task's worker replies.
             exit_now(0);

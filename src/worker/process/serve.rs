@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    perform::{Bench, Keeper, Work},
+    perform::{Bench, Keeper, Work, origin},
     start::{CONFUSED, depart},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     },
     wire::{
         arena::Arena,
-        layout::{self, CALLS, CAPTURED, Claim, LARGE, REPLIES, kind},
+        layout::{self, CALLS, Claim, LARGE, REPLIES, kind, tasks_word},
         ring::{Frame, Reader, Writer},
     },
 };
@@ -87,20 +87,23 @@ impl Serve {
 
     fn perform(&mut self, frame: Frame, at: usize, len: usize) {
         let [entry, size, tasks] = frame.words;
-        let (tasks, is_captured) = (tasks & !CAPTURED, tasks & CAPTURED != 0);
+        let (tasks, is_captured, origin_len) = tasks_word(tasks);
+        // The rest is the argument, if it is not elsewhere.
+        let Some(arg_len) = len.checked_sub(origin_len) else { exit_now(CONFUSED) };
         let Self { bench, memory, arguments_inline, arguments, .. } = self;
         if tasks > 1 {
             layout::done_len(memory).store(0, Ordering::Release);
             layout::done_ticket(memory).store(frame.ticket, Ordering::Release);
         }
         let arg = match frame.kind {
-            kind::CALL => Ok(arguments_inline.lent(at, len)),
+            kind::CALL => Ok(arguments_inline.lent(at, arg_len)),
             kind::LARGE_CALL => arguments
                 .lend(size)
                 .map_err(|error| TaskError::Decode(format!("an argument of {size} bytes: {error}"))),
             _ => exit_now(CONFUSED),
         };
-        let work = Work { ticket: frame.ticket, entry, tasks, is_captured };
+        let origin = origin(arguments_inline.lent(at + arg_len, origin_len));
+        let work = Work { ticket: frame.ticket, entry, tasks, is_captured, origin };
         let (tally, has_failed) = bench.perform(work, arg, &Done { memory, ticket: frame.ticket });
         self.reply(frame.ticket, tally, has_failed);
         self.bench.tidy();

@@ -8,7 +8,7 @@ use std::{cell::Cell, io, os::fd::OwnedFd};
 use rustix::io::retry_on_intr;
 
 use super::{
-    perform::{Bench, Keeper, Work},
+    perform::{Bench, Keeper, Work, origin},
     start::{CONFUSED, depart},
     stream::{Frames, is_trimmed, send},
 };
@@ -17,7 +17,7 @@ use crate::{
     function::Counted,
     sys::{process::exit_now, roomy::roomy},
     wire::{
-        layout::{CAPTURED, DONE_SIZE, LARGE, SAID},
+        layout::{DONE_SIZE, LARGE, SAID, tasks_word},
         stream::{Head, kind},
     },
 };
@@ -56,20 +56,23 @@ impl SocketServe {
 
     fn serve(&mut self, head: &Head) -> io::Result<()> {
         let [entry, tasks, size] = head.words;
-        let is_captured = tasks & CAPTURED != 0;
-        let work = Work { ticket: head.ticket, entry, tasks: tasks & !CAPTURED, is_captured };
+        let (tasks, is_captured, origin_len) = tasks_word(tasks);
+        let work = |origin| Work { ticket: head.ticket, entry, tasks, is_captured, origin };
         let Self { bench, frames, diary, large, since_large } = self;
         let socket = frames.shared_fd();
         let diary = Diary { pipe: diary, socket: &socket, ticket: head.ticket, is_trimmed: Cell::new(false) };
         let (tally, has_failed) = match head.kind {
             kind::CALL => {
-                let arg = frames.lend(head)?;
+                let payload = frames.lend(head)?;
+                let arg_len = payload.len().checked_sub(origin_len).ok_or(io::ErrorKind::InvalidData)?;
+                let (arg, behind) = payload.split_at(arg_len);
                 bench.here.words.heard_size(size);
                 diary.begin()?;
-                bench.perform(work, Ok(arg), &diary)
+                bench.perform(work(origin(behind)), Ok(arg), &diary)
             }
             kind::WAITING => {
                 *since_large = 0;
+                let origin = origin(frames.lend(head)?);
                 // The pool means what it says, so all of the room is made at once.
                 let arg = match make_room(large, head.len) {
                     Ok(()) => {
@@ -83,7 +86,7 @@ impl SocketServe {
                 };
                 bench.here.words.heard_size(size);
                 diary.begin()?;
-                bench.perform(work, arg, &diary)
+                bench.perform(work(origin), arg, &diary)
             }
             kind::LEAVE => depart(),
             _ => return Err(io::ErrorKind::InvalidData.into()),

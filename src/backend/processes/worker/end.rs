@@ -109,8 +109,9 @@ impl Worker {
         // One that is ready and dies each time before its first call would be replaced for ever, as fast as that goes.
         let mut stillborn = (phase == Phase::Starting).then_some("it was ready");
         if let Some(lane) = &lane {
-            let how =
-                WorkerLost::new(lane.worker(), Some(self.pid()), exit).with_report(state.link.last_words());
+            let how = WorkerLost::new(lane.worker(), Some(self.pid()), exit)
+                .with_report(state.link.last_words())
+                .at(lane.index());
             // One that never worked is no loss to anybody.
             if state.has_worked {
                 lane.tell_lost(&how);

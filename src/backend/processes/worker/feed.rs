@@ -13,7 +13,7 @@ use crate::{
         lane::Lane,
         processes::{
             captured::Capture,
-            link::{Link, Sent},
+            link::{Extra, Link, Sent},
         },
         queue::Entry,
     },
@@ -83,13 +83,15 @@ impl Worker {
             return true;
         }
         let is_captured = task.has_options() && task.options().is_some_and(|options| options.capture_output);
-        state.capture = is_captured.then(|| Capture::begin(state.next_ticket, &self.control));
+        let span = || lane.pool().span_of(task.id());
+        state.capture = is_captured.then(|| Capture::begin(state.next_ticket, &self.control, span()));
         let is_captured = state.capture.as_ref().is_some_and(Capture::is_sent);
+        let extra = Extra::new(is_captured, lane.origin_of(&task, false));
         let limit = self.crew().and_then(|crew| crew.max_payload());
         let len = call.arg.len() as u64;
         let refused = match limit {
             Some(limit) if len > limit => Some(TaskError::TooLarge { size: len, limit }),
-            _ => match link.offer_and_send(state.next_ticket, &call, is_captured) {
+            _ => match link.offer_and_send(state.next_ticket, &call, &extra) {
                 Ok(Sent::Yes) => None,
                 Ok(Sent::Impossible(why)) => Some(TaskError::Encode(why)),
                 // Full of what was withdrawn, which the worker has yet to pass by.
@@ -167,8 +169,9 @@ impl Worker {
                 lane.found_withdrawn();
                 continue;
             };
-            let sent =
-                call.arg.len() < layout::LARGE && link.send(state.next_ticket, &call, false) == Ok(Sent::Yes);
+            let extra = Extra::new(false, lane.origin_of(&task, true));
+            let is_small = call.arg.len() + extra.origin.len() < layout::LARGE;
+            let sent = is_small && link.send(state.next_ticket, &call, &extra) == Ok(Sent::Yes);
             match sent {
                 true => {
                     on_their_way += task.tasks();

@@ -47,7 +47,7 @@ use crate::{
         lock::lock,
         process::{Child, Signal},
     },
-    task::{TaskState, catch::wake},
+    task::{TaskId, TaskState, catch::wake},
     wire::{control::ToWorker, layout, ring::Nonsense},
 };
 
@@ -233,6 +233,11 @@ impl Worker {
 
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::SeqCst)
+    }
+
+    /// The task that it performs.
+    pub(super) fn front_id(&self) -> Option<TaskId> {
+        self.seat.current_id()
     }
 
     pub(super) fn inner(&self) -> &Inner {
