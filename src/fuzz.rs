@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     error::TaskError,
-    function::{Counted, Portable, Results, lost_in_chunk, open, open_chunk, pack},
+    function::{Counted, Names, Portable, Results, lost_in_chunk, open, open_chunk, pack},
     sys::shm::{Mapping, SharedFile},
     wire::{
         arena::Arena,
@@ -405,7 +405,7 @@ pub fn reply(input: &[u8]) -> usize {
         6 => value::<()>(input.0),
         7 => value::<Result<Box<str>, (i8, u128, f32)>>(input.0),
         8 => {
-            let many = open::<Vec<u64>>(input.0.to_vec());
+            let many = open::<Vec<u64>>(input.0.to_vec(), Names::new());
             // A number takes at least a byte, and a vector doubles.
             assert!(many.is_err() || many.is_ok_and(|many| many.capacity() <= input.0.len().max(4) * 2));
             value::<Vec<u64>>(input.0)
@@ -426,7 +426,7 @@ enum Shape {
 }
 
 fn value<R: Portable>(bytes: &[u8]) -> usize {
-    let single = open::<R>(bytes.to_vec());
+    let single = open::<R>(bytes.to_vec(), Names::new());
     let mut understood = single.is_ok().into();
     come_back(single);
 
@@ -462,9 +462,9 @@ fn all(counted: &Counted) -> usize {
 fn come_back<R: Portable>(result: Result<R, TaskError>) {
     match result {
         Ok(value) => {
-            let bytes = pack(value).expect("what was decoded can be encoded");
-            let again = open::<R>(bytes.clone()).and_then(pack).expect("what was encoded can be decoded");
-            assert_eq!(again, bytes);
+            let bytes = pack(value).expect("what was decoded can be encoded").bytes.to_vec();
+            let again = open::<R>(bytes.clone(), Names::new()).and_then(pack);
+            assert_eq!(*again.expect("what was encoded can be decoded").bytes, *bytes);
         }
         Err(TaskError::Decode(reason)) => assert!(!reason.contains("`Deserialize` panicked"), "{reason}"),
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -38,6 +38,8 @@
 //! | run tasks that depend on each other | `graph::TaskGraph` (feature `graph`) |
 //! | limit time and number | [`TaskOptions::timeout`], [`ExecutorBuilder::task_timeout`], [`ExecutorBuilder::max_pending`] |
 //! | let the user choose how it runs | [`Parallel`], [`set_default_backend`]; `config::PoolConfig` and `config::ParallelArgs`: files, environment, command line |
+//! | give many tasks the same data | [`scatter`](Executor::scatter), [`scatter_slice`](Executor::scatter_slice) |
+//! | load something once in every worker | [`ExecutorBuilder::initializer`], [`worker::state`] |
 //! | know where a task runs | [`worker`] |
 //! | watch a pool | [`Executor::events`], [`Executor::stats`]; with features, `.progress(bar)` on streams and `timeline` for pictures |
 //! | run tasks on something else | [`backend`] |
@@ -72,6 +74,9 @@
 //! | an argument or result that cannot be encoded or decoded | [`TaskError::Encode`], [`TaskError::Decode`] with the type's own words, for that task |
 //! | tasks of a graph that wait for each other, or for none that is there | `BuildError::Cycle`, `BuildError::Graph`, before any runs |
 //! | a setting in a file, a variable or an option that makes no sense | `config::ConfigError` with the place, and what would |
+//! | a scattered value whose handles are dropped while tasks that name it wait | they have it |
+//! | a scattered value that cannot be encoded; that cannot be decoded in a worker | [`TaskError::Encode`] from `scatter`; [`TaskError::Decode`] for each task that names it |
+//! | a scattered value that something names which is no argument and no result | an error where it is encoded; [`TaskError::Decode`] for a name that was kept and is nobody's any more |
 //! | a backend's name that is taken | [`BuildError::NameTaken`] |
 //! | a chunk or window of 0 | a panic where it is set |
 //! | a task that panics, also when its result is dropped | [`TaskError::Panicked`] for that task; the pool goes on |
@@ -154,13 +159,14 @@ pub use backend::{
     BackendSpec, Capabilities, Event, EventKind, Events, Stats, WorkerInfo, serial::Serial, tasks::Tasks,
     threads::Threads,
 };
+pub use bytemuck::Pod;
 pub use cpu::{cpu_count, physical_cpu_count};
 pub use error::{BuildError, Exit, Failure, PanicInfo, TaskError, WorkerLost};
 pub use executor::{
     Executor, ExecutorBuilder, OnSerial, ReusableOptions, Reuse, Shutdown, ShutdownReport, Spin,
     TrySubmitError, default_backend, reusable, set_default_backend, with_default_backend,
 };
-pub use function::{InitOutcome, Portable, TaskFn};
+pub use function::{InitOutcome, Portable, Scattered, SharedSlice, TaskFn};
 pub use parallel::Parallel;
 pub use policy::CancellationPolicy;
 pub use runtime::Runtime;
@@ -175,7 +181,7 @@ pub mod worker {
         executor::inside::executor,
         inside::{
             LeaveGuard, cancelled, depth, id, index, is_cancelled, is_master, is_worker, leave_pool, rank,
-            report_progress, size,
+            report_progress, set_state, size, state,
         },
     };
 }

@@ -33,6 +33,7 @@ pub(crate) mod seat;
 pub(crate) mod serial;
 pub(crate) mod sizes;
 pub(crate) mod spans;
+pub(crate) mod state;
 pub(crate) mod tasks;
 pub(crate) mod threads;
 

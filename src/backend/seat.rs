@@ -18,6 +18,7 @@ use super::{
     pool::Pool,
     queue::Entry,
     spans,
+    state::States,
 };
 use crate::{
     error::TaskError,
@@ -39,6 +40,8 @@ pub(crate) struct Seat {
     speaker: Arc<Speaker>,
     taken: AtomicBool,
     initialised: AtomicBool,
+    /// What the worker keeps for its tasks, for as long as what its initializer did is there.
+    states: States,
     /// The worker that sits here, unique in the pool.
     worker: AtomicU64,
     pid: AtomicU32,
@@ -168,6 +171,7 @@ impl Seat {
             speaker,
             taken: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
+            states: States::default(),
             worker: AtomicU64::new(0),
             pid: AtomicU32::new(0),
             stop_asked: AtomicBool::new(false),
@@ -232,6 +236,11 @@ impl Seat {
 
     pub(super) fn forget_initialiser(&self) {
         self.initialised.store(false, Ordering::Release);
+        self.states.clear();
+    }
+
+    pub(crate) fn states(&self) -> &States {
+        &self.states
     }
 
     pub(super) fn counts(&self) -> Counts {

@@ -11,7 +11,7 @@ use crate::{
     },
     cpu::cpu_count,
     error::BuildError,
-    function::{Bytes, InitOutcome, Portable, TaskFn, assert_captures_nothing, pack, ship_packed, unpack},
+    function::{InitOutcome, Packed, Portable, TaskFn, assert_captures_nothing, pack, ship_packed, unpack},
     policy::CancellationPolicy,
     runtime::{Port, Runtime},
     sys::copy::notice_forks,
@@ -258,16 +258,16 @@ impl ExecutorBuilder {
     }
 
     /// The same with an argument that is encoded already.
-    pub(super) fn initializer_packed<F, A, R>(mut self, f: F, arg: Vec<u8>) -> Self
+    pub(super) fn initializer_packed<F, A, R>(mut self, f: F, arg: Packed) -> Self
     where
         F: Fn(A) -> R + TaskFn,
         A: Portable,
         R: InitOutcome,
     {
-        let arg = Arc::new(Bytes::shared(arg));
+        let arg = arg.into_shared();
         // It captures `f` alone, and so is as good as `f`.
-        let call = ship_packed(move |arg: A| f(arg).outcome(), arg.behind(0)).map(Arc::new);
-        let run = move || f(unpack(&arg).map_err(|error| error.to_string())?).outcome();
+        let call = ship_packed(move |arg: A| f(arg).outcome(), arg.again()).map(Arc::new);
+        let run = move || f(unpack(&arg.bytes).map_err(|error| error.to_string())?).outcome();
         self.initializer = Some(Ok(Initializer { run: Arc::new(run), call }));
         self
     }

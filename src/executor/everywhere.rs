@@ -7,7 +7,9 @@ use futures::future::join_all;
 use super::Executor;
 use crate::{
     error::TaskError,
-    function::{Call, Portable, TaskFn, assert_captures_nothing, open, pack, ship, unpack},
+    function::{
+        Call, Names, Packed, Portable, TaskFn, assert_captures_nothing, open, pack_here, ship, unpack,
+    },
     task::{AnyTask, Blocking, Hello, Own, RemoteCell, TaskCell, TaskHandle, Work},
 };
 
@@ -41,9 +43,9 @@ impl Executor {
     {
         const { assert_captures_nothing::<F>() };
         let handles = if self.pool().is_in_process() {
-            self.launch_to_all(f, pack(arg))
+            self.launch_to_all(f, pack_here(arg))
         } else {
-            self.send_to_all(ship(f, arg), |bytes| open(bytes).map(Ok), true)
+            self.send_to_all(ship(f, arg), |bytes, names| open(bytes, names).map(Ok), true)
         };
         async move { join_all(handles).await.into_iter().map(|result| result.and_then(|result| result)).collect() }
     }
@@ -51,17 +53,17 @@ impl Executor {
     fn launch_to_all<F, A, R>(
         &self,
         f: F,
-        arg: Result<Vec<u8>, TaskError>,
+        arg: Result<Packed, TaskError>,
     ) -> Vec<TaskHandle<Result<R, TaskError>>>
     where
         F: Fn(A) -> R + TaskFn,
         A: Portable,
         R: Portable,
     {
-        let arg = arg.map(Arc::<[u8]>::from);
+        let arg = arg.map(Arc::new);
         let work = || {
             let arg = arg.clone();
-            Blocking(move || Ok(f(unpack(&arg?)?)))
+            Blocking(move || Ok(f(unpack(&arg?.bytes)?)))
         };
         if self.pool().runs_in_polls() {
             return vec![self.launch(work(), 0)];
@@ -90,7 +92,7 @@ impl Executor {
     fn send_to_all<R: Send + 'static>(
         &self,
         call: Result<Call, TaskError>,
-        open: fn(Vec<u8>) -> Result<R, TaskError>,
+        open: fn(Vec<u8>, Names) -> Result<R, TaskError>,
         is_counted: bool,
     ) -> Vec<TaskHandle<R>> {
         let n = self.max_workers();

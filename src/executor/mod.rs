@@ -16,6 +16,7 @@ pub(crate) mod inside;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod process;
 mod reusable;
+mod scatter;
 mod shutdown;
 mod spawn;
 pub(crate) mod submit;

@@ -12,7 +12,7 @@ use super::{Executor, backends, default::default_backend};
 use crate::{
     backend::{Backend, BackendSpec, Spec},
     error::BuildError,
-    function::{InitOutcome, Portable, TaskFn, assert_captures_nothing, pack},
+    function::{InitOutcome, Packed, Portable, TaskFn, assert_captures_nothing, pack},
     policy::CancellationPolicy,
     sys::{copy::PerCopy, lock::lock},
 };
@@ -60,7 +60,7 @@ pub struct ReusableOptions {
 #[derive(Clone)]
 struct Initializer {
     function: TypeId,
-    arg: Result<Vec<u8>, String>,
+    arg: Result<Arc<Packed>, String>,
     set: Arc<dyn Fn(super::ExecutorBuilder) -> super::ExecutorBuilder + Send + Sync>,
 }
 
@@ -140,10 +140,10 @@ impl ReusableOptions {
         R: InitOutcome,
     {
         const { assert_captures_nothing::<F>() };
-        let arg = pack(arg).map_err(|error| error.to_string());
+        let arg = pack(arg).map(|arg| Arc::new(arg.into_shared())).map_err(|error| error.to_string());
         let kept = arg.clone();
         let set = move |builder: super::ExecutorBuilder| match &kept {
-            Ok(arg) => builder.initializer_packed::<F, A, R>(f, arg.clone()),
+            Ok(arg) => builder.initializer_packed::<F, A, R>(f, arg.again()),
             Err(_) => builder,
         };
         self.initializer = Some(Initializer { function: TypeId::of::<F>(), arg, set: Arc::new(set) });
@@ -258,7 +258,7 @@ impl Slot {
     pub(crate) fn obtain(&self, options: &ReusableOptions) -> Result<Executor, BuildError> {
         let backend = options.resolve()?;
         let initializer = match &options.initializer {
-            Some(Initializer { function, arg: Ok(arg), .. }) => Some((*function, arg.clone())),
+            Some(Initializer { function, arg: Ok(arg), .. }) => Some((*function, arg.bytes.to_vec())),
             Some(Initializer { arg: Err(error), .. }) => {
                 return Err(BuildError::Unsupported(format!("the initializer's argument: {error}")));
             }

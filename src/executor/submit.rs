@@ -7,7 +7,7 @@ use super::Executor;
 use crate::{
     backend::{anchor::Anchor, room::Entering},
     error::TaskError,
-    function::{Call, Portable, TaskFn, assert_captures_nothing, open, ship, ship_async},
+    function::{Call, Names, Portable, TaskFn, assert_captures_nothing, open, ship, ship_async},
     task::{AnyTask, Blocking, Optioned, RemoteCell, Suspended, TaskCell, TaskHandle, TaskOptions, Work},
 };
 
@@ -307,4 +307,4 @@ impl Executor {
 }
 
 /// How an encoded result becomes a value.
-type Open<R> = fn(Vec<u8>) -> Result<R, TaskError>;
+type Open<R> = fn(Vec<u8>, Names) -> Result<R, TaskError>;

@@ -5,6 +5,7 @@ use std::{ops::Deref, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::named::Names;
 use crate::error::TaskError;
 
 /// A function and its argument, ready to travel.
@@ -18,16 +19,22 @@ pub(crate) struct Call {
     pub(crate) tasks: u64,
     /// How often a worker was lost already at it; of a chunk, at its first input.
     pub(crate) lost: u32,
+    /// What the argument names.
+    pub(crate) names: Names,
 }
 
 impl Call {
     pub(crate) fn new(entry: u64, arg: impl Into<Bytes>, tasks: u64) -> Self {
-        Self { entry, arg: arg.into(), tasks, lost: 0 }
+        Self { entry, arg: arg.into(), tasks, lost: 0, names: Names::new() }
+    }
+
+    pub(crate) fn naming(self, names: Names) -> Self {
+        Self { names, ..self }
     }
 
     /// The same call once more. Its argument is kept once if it is [shared](Bytes::into_shared).
     pub(crate) fn again(&self) -> Self {
-        Self { arg: self.arg.behind(0), ..*self }
+        Self { arg: self.arg.behind(0), names: self.names.clone(), ..*self }
     }
 }
 
@@ -105,6 +112,8 @@ pub(crate) struct Reply {
     /// The value, encoded, or why there is none.
     pub(crate) result: Result<Vec<u8>, Box<TaskError>>,
     pub(crate) tally: Counted,
+    /// What the value names.
+    pub(crate) names: Names,
 }
 
 /// What became of the user's tasks in a call.
@@ -129,6 +138,11 @@ pub(crate) trait Around {
     fn keep(&self, reply: &[u8]) -> bool {
         let _ = reply;
         true
+    }
+
+    /// The result, or what there is of it so far, names these.
+    fn named(&self, names: Names) {
+        drop(names);
     }
 
     /// Waits for a future on this thread, in the worker's runtime. False when the call was asked to stop first; then the

@@ -13,6 +13,7 @@ use super::{
     call::Bytes,
     catch::catch,
     codec,
+    named::{self, Names},
     ship::{self, Perform},
 };
 use crate::{
@@ -67,19 +68,22 @@ fn pack_inputs<A: Portable>(entry: u64, inputs: &mut Vec<A>, may_cut: bool) -> C
     let enough = if may_cut { LARGE_ENOUGH } else { LARGE };
     let (mut arg, mut tasks) = (Vec::new(), 0);
     let mut left = std::mem::take(inputs).into_iter();
-    while arg.len() < enough
-        && let Some(input) = left.next()
-    {
-        put(Ok(input), &mut arg);
-        tasks += 1;
-    }
+    let ((), names) = named::collect(|| {
+        while arg.len() < enough
+            && let Some(input) = left.next()
+        {
+            put(Ok(input), &mut arg);
+            tasks += 1;
+        }
+    });
     *inputs = left.collect();
     arg.push(may_cut.into());
-    Call::new(entry, Bytes::shared(arg), tasks)
+    Call::new(entry, Bytes::shared(arg), tasks).naming(names)
 }
 
-/// The call for the inputs of a chunk behind the first `n`; none if there are none. Workers were `lost` at the first of them.
-pub(crate) fn rest_of(entry: u64, arg: &Bytes, n: usize, lost: u32) -> Option<Call> {
+/// The call for the inputs of a chunk behind the first `n`; none if there are none. Workers were `lost` at the first of them. What
+/// the chunk named, the rest may name.
+pub(crate) fn rest_of(entry: u64, arg: &Bytes, names: &Names, n: usize, lost: u32) -> Option<Call> {
     let (_, inputs) = arg.split_last()?;
     let mut rest = inputs;
     for _ in 0..n {
@@ -87,7 +91,7 @@ pub(crate) fn rest_of(entry: u64, arg: &Bytes, n: usize, lost: u32) -> Option<Ca
     }
     let tasks = count(rest)?;
     let arg = arg.behind(inputs.len() - rest.len());
-    (tasks > 0).then(|| Call { lost, ..Call::new(entry, arg, tasks as u64) })
+    (tasks > 0).then(|| Call { lost, ..Call::new(entry, arg, tasks as u64).naming(names.clone()) })
 }
 
 /// What came back of a chunk: the results of those of its inputs that were worked on, in order.
@@ -182,7 +186,12 @@ fn each<A: Portable, R: Portable>(
     while let Some(input) = next(&mut inputs) {
         let is_over = || around.is_stopped() || around.is_trimmed();
         let result = if is_over() { Err(TaskError::Cancelled) } else { get(input).and_then(&mut f) };
-        counted.count(put(result, out));
+        let (tag, names) = named::collect(|| put(result, out));
+        counted.count(tag);
+        if !names.is_empty() {
+            // Before it is kept: what outlives the worker names them.
+            around.named(names);
+        }
         done += 1;
         left -= 1;
         let look = may_cut && (left < PER_LOOK || done.is_multiple_of(PER_LOOK));

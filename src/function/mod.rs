@@ -7,7 +7,9 @@ mod call;
 pub(crate) mod catch;
 mod chunk;
 mod codec;
+pub(crate) mod named;
 mod outcome;
+pub(crate) mod placed;
 mod ship;
 pub(crate) mod spare;
 #[cfg(test)]
@@ -17,8 +19,10 @@ pub(crate) use call::{Around, Bytes, Call, Counted, Origin, Reply};
 pub(crate) use chunk::{
     LONG, PER_LOOK, Results, lost_in_chunk, open_chunk, rest_of, ship_chunk, ship_chunk_async,
 };
+pub(crate) use named::{Named, Names};
 pub use outcome::InitOutcome;
-pub(crate) use ship::{open, pack, perform, ship, ship_async, ship_packed, unpack};
+pub use placed::{Scattered, SharedSlice};
+pub(crate) use ship::{Packed, open, pack, pack_here, perform, ship, ship_async, ship_packed, unpack};
 
 /// Data that can travel to a worker and back: anything that serde can encode and decode, owns what it holds and may change
 /// threads. Implemented for all such types.

@@ -10,6 +10,7 @@ use super::{
     call::Bytes,
     catch::{Caught, catch, discard},
     codec,
+    named::{self, Names},
 };
 use crate::{
     error::TaskError,
@@ -26,18 +27,18 @@ where
     A: Portable,
     R: Portable,
 {
-    ship_packed(f, pack(arg)?.into())
+    ship_packed(f, pack(arg)?)
 }
 
 /// The same for an argument that is encoded already.
-pub(crate) fn ship_packed<F, A, R>(_: F, arg: Bytes) -> Result<Call, TaskError>
+pub(crate) fn ship_packed<F, A, R>(_: F, arg: Packed) -> Result<Call, TaskError>
 where
     F: Fn(A) -> R + TaskFn,
     A: Portable,
     R: Portable,
 {
     let record = const { &Record::new(perform_blocking::<F, A, R> as Perform) };
-    Ok(Call::new(entry(record)?, arg, 1))
+    Ok(Call::new(entry(record)?, arg.bytes, 1).naming(arg.names))
 }
 
 /// The same for an `async fn`.
@@ -49,14 +50,53 @@ where
     Fut::Output: Portable,
 {
     let record = const { &Record::new(perform_async::<F, A, Fut> as Perform) };
-    Ok(Call::new(entry(record)?, pack(arg)?, 1))
+    let Packed { bytes, names } = pack(arg)?;
+    Ok(Call::new(entry(record)?, bytes, 1).naming(names))
+}
+
+/// An argument that is encoded, and what it names.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    pub(crate) bytes: Bytes,
+    pub(crate) names: Names,
+}
+
+impl Packed {
+    /// The same once more. Its bytes are kept once if they are [shared](Bytes::into_shared).
+    pub(crate) fn again(&self) -> Self {
+        Self { bytes: self.bytes.behind(0), names: self.names.clone() }
+    }
+
+    pub(crate) fn into_shared(self) -> Self {
+        Self { bytes: self.bytes.into_shared(), names: self.names }
+    }
 }
 
 /// Encodes an argument and drops it.
-pub(crate) fn pack<T: Portable>(value: T) -> Result<Vec<u8>, TaskError> {
+pub(crate) fn pack<T: Portable>(value: T) -> Result<Packed, TaskError> {
+    let (bytes, names) = named::collect(|| pack_bytes(value));
+    Ok(Packed { bytes: bytes?.into(), names })
+}
+
+/// The same for an argument that does not leave this process.
+pub(crate) fn pack_here<T: Portable>(value: T) -> Result<Packed, TaskError> {
+    let (bytes, names) = named::collect_here(|| pack_bytes(value));
+    Ok(Packed { bytes: bytes?.into(), names })
+}
+
+fn pack_bytes<T: Portable>(value: T) -> Result<Vec<u8>, TaskError> {
     let mut bytes = Vec::new();
     codec::pack_into(value, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Encodes the result of a call, and says what it names.
+fn pack_result<T: Portable>(value: T, out: &mut Vec<u8>, around: &dyn Around) -> Result<(), TaskError> {
+    let (done, names) = named::collect(|| codec::pack_into(value, out));
+    if !names.is_empty() && done.is_ok() {
+        around.named(names);
+    }
+    done
 }
 
 /// Decodes an argument.
@@ -64,8 +104,8 @@ pub(crate) fn unpack<T: Portable>(bytes: &[u8]) -> Result<T, TaskError> {
     codec::unpack_from(bytes)
 }
 
-/// Decodes the result of a call.
-pub(crate) fn open<R: Portable>(bytes: Vec<u8>) -> Result<R, TaskError> {
+/// Decodes the result of a call; what it names is here until then.
+pub(crate) fn open<R: Portable>(bytes: Vec<u8>, _: Names) -> Result<R, TaskError> {
     codec::unpack(bytes)
 }
 
@@ -100,7 +140,7 @@ pub(crate) fn perform(
     done
 }
 
-fn perform_blocking<F, A, R>(arg: &[u8], out: &mut Vec<u8>, _: &dyn Around) -> Result<Counted, TaskError>
+fn perform_blocking<F, A, R>(arg: &[u8], out: &mut Vec<u8>, around: &dyn Around) -> Result<Counted, TaskError>
 where
     F: Fn(A) -> R + TaskFn,
     A: Portable,
@@ -109,7 +149,7 @@ where
     let arg = codec::unpack_from(arg)?;
     let f = zst::conjure::<F>();
     let result = catch(|| f(arg)).map_err(TaskError::Panicked)?;
-    codec::pack_into(result, out)?;
+    pack_result(result, out, around)?;
     Ok(Counted { completed: 1, ..Counted::default() })
 }
 
@@ -123,7 +163,7 @@ where
     let arg = codec::unpack_from(arg)?;
     let f = zst::conjure::<F>();
     let result = wait(|| f(arg), around)?;
-    codec::pack_into(result, out)?;
+    pack_result(result, out, around)?;
     Ok(Counted { completed: 1, ..Counted::default() })
 }
 

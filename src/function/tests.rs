@@ -54,7 +54,7 @@ where
 {
     let (out, counted) = performed(&ship(f, arg)?, &Here::default())?;
     assert_eq!(counted, Counted { completed: 1, failed: 0, cancelled: 0 });
-    open(out)
+    open(out, Names::new())
 }
 
 fn call_async<F, A, Fut>(f: F, arg: A) -> Result<Fut::Output, TaskError>
@@ -65,7 +65,7 @@ where
     Fut::Output: Portable,
 {
     let (out, _) = performed(&ship_async(f, arg)?, &Here::default())?;
-    open(out)
+    open(out, Names::new())
 }
 
 fn double(n: u32) -> u32 {
@@ -111,7 +111,7 @@ fn large_bytes_go_there_and_back_without_a_walk() {
     assert_eq!(call.arg.as_ptr(), place);
     let (out, _) = performed(&call, &Here::default()).expect("performed");
     let place = out.as_ptr();
-    let bytes: Vec<u8> = open(out).expect("opened");
+    let bytes: Vec<u8> = open(out, Names::new()).expect("opened");
     assert_eq!((bytes.len(), bytes.as_ptr()), (32 << 20, place));
 }
 
@@ -312,13 +312,13 @@ fn a_long_chunk_is_cut_and_its_rest_is_a_call() {
         assert_eq!(counted, Counted { completed: 1, failed: 0, cancelled: 0 });
         assert!(open_chunk::<u32>(&out).expect("opened").took > Some(LONG));
         assert_eq!(shown::<u32>(out), [n.to_string()]);
-        let rest = rest_of(call.entry, &call.arg, 1, 0);
+        let rest = rest_of(call.entry, &call.arg, &call.names, 1, 0);
         assert_eq!(rest.as_ref().map(|call| call.tasks), [None, Some(1), Some(2)][3 - n]);
         let Some(rest) = rest else { break };
         assert!(matches!(&rest.arg, Bytes::Shared { all, .. } if all.as_ptr() == place), "nothing is copied");
         call = rest;
     }
-    assert!(rest_of(call.entry, &call.arg, 2, 0).is_none());
+    assert!(rest_of(call.entry, &call.arg, &call.names, 2, 0).is_none());
 }
 
 #[test]
@@ -385,7 +385,7 @@ fn replies_and_inputs_from_someone_out_of_their_mind() {
             let mut arg = call.arg.to_vec();
             arg[at] = byte;
             let _ = perform(call.entry, &arg, &mut Vec::new(), &Here::default());
-            let _ = rest_of(call.entry, &arg.into(), 2, 0);
+            let _ = rest_of(call.entry, &arg.into(), &Names::new(), 2, 0);
         }
     }
     assert!(perform(call.entry, &[], &mut Vec::new(), &Here::default()).is_err());
@@ -425,7 +425,7 @@ fn a_worker_lost_amid_a_chunk_leaves_what_it_did() {
         lost_in_chunk(&kept, |_| Some(TaskError::Broken("lost".to_owned()))).expect("a reply");
     assert_eq!(counted, Counted { completed: 2, failed: 1, cancelled: 0 });
     assert_eq!(shown::<u32>(reply), ["2", "4", "the pool is broken: lost"]);
-    assert_eq!(rest_of(call.entry, &call.arg, 3, 0).map(|call| call.tasks), Some(1));
+    assert_eq!(rest_of(call.entry, &call.arg, &call.names, 3, 0).map(|call| call.tasks), Some(1));
     assert_eq!(lost_in_chunk(&kept, |_| None).expect("a reply").1.completed, 2);
     assert!(lost_in_chunk(&kept[..kept.len() - 1], |_| None).is_none());
     assert!(lost_in_chunk(&[0; 8], |_| None).is_none());

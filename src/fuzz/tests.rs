@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use super::*;
-use crate::wire::control::Submission;
+use crate::wire::control::{Submission, Thing};
 
 type Target = fn(&[u8]) -> usize;
 
@@ -123,6 +123,7 @@ fn right_messages() -> Vec<Vec<u8>> {
         timeout: Some(Duration::from_millis(1500)),
         retries: Some(2),
         is_counted: true,
+        names: vec![(1, 2)],
     };
     let to_pool = [
         ToPool::Ready,
@@ -136,6 +137,18 @@ fn right_messages() -> Vec<Vec<u8>> {
         ToPool::Leave { ticket: 6 },
         ToPool::Rejoin { ticket: 6 },
         ToPool::Logged,
+        ToPool::Place {
+            ticket: 7,
+            thing: Box::new(Thing {
+                id: (1, 2),
+                is_slice: true,
+                what: "u8".to_owned(),
+                len: 3,
+                names: vec![(4, u64::MAX)],
+            }),
+        },
+        ToPool::Named { ticket: 7, names: vec![(1, 2), (3, 4)] },
+        ToPool::Ask { id: (5, 6) },
     ];
     let record =
         Record { level: 3, target: "target".to_owned(), message: "message".to_owned(), is_tracing: true };
@@ -167,11 +180,11 @@ fn right_replies() -> Vec<Vec<u8>> {
     fn chunk<T: Portable>(kind: u8, values: Vec<T>) -> Vec<u8> {
         let mut bytes = vec![kind, 1, 0, 0, 0, 0, 0, 0, 0];
         for value in values {
-            let value = pack(value).expect("encoded");
+            let value = pack(value).expect("encoded").bytes;
             bytes.extend_from_slice(&[0, value.len() as u8]);
             bytes.extend_from_slice(&value);
         }
-        let error = pack(TaskError::TimedOut { after: Duration::from_secs(1) }).expect("encoded");
+        let error = pack(TaskError::TimedOut { after: Duration::from_secs(1) }).expect("encoded").bytes;
         bytes.extend_from_slice(&[1, error.len() as u8]);
         bytes.extend_from_slice(&error);
         // A cancelled one.
@@ -179,7 +192,7 @@ fn right_replies() -> Vec<Vec<u8>> {
         bytes
     }
     fn single<T: Portable>(kind: u8, value: T) -> Vec<u8> {
-        [vec![kind], pack(value).expect("encoded")].concat()
+        [&[kind][..], &pack(value).expect("encoded").bytes].concat()
     }
     let shapes = || {
         vec![

@@ -9,7 +9,9 @@ use super::{
 use crate::{
     error::TaskError,
     executor::Executor,
-    function::{Bytes, Call, Portable, Results, TaskFn, open_chunk, rest_of, ship_chunk, ship_chunk_async},
+    function::{
+        Bytes, Call, Names, Portable, Results, TaskFn, open_chunk, rest_of, ship_chunk, ship_chunk_async,
+    },
     policy::CancellationPolicy,
     task::TaskHandle,
 };
@@ -53,6 +55,7 @@ fn send<R: Portable>(
     let kept = call.as_ref().ok().filter(|_| len > 1).map(|call| Kept {
         entry: call.entry,
         inputs: call.arg.behind(0),
+        names: call.names.clone(),
         lost: 0,
         on_drop: control.on_drop,
         send: send_call,
@@ -68,7 +71,7 @@ fn send_call<R: Portable>(
     pool.send_admitted(None, || call, open).cancel_on_drop(on_drop)
 }
 
-fn open<R: Portable>(reply: Vec<u8>) -> Result<Done<R>, TaskError> {
+fn open<R: Portable>(reply: Vec<u8>, _: Names) -> Result<Done<R>, TaskError> {
     let Results { results, took } = open_chunk(&reply)?;
     Ok(Done { results, took, rest: Vec::new() })
 }
@@ -79,6 +82,7 @@ type SendCall<R> = fn(&Executor, Result<Call, TaskError>, CancellationPolicy) ->
 pub(super) struct Kept<R> {
     entry: u64,
     inputs: Bytes,
+    names: Names,
     /// How often a worker was lost already at the first of them.
     lost: u32,
     on_drop: CancellationPolicy,
@@ -89,13 +93,13 @@ pub(super) struct Kept<R> {
 impl<R> Kept<R> {
     /// What is left behind the first `n` inputs, at whose next a worker `was_lost`.
     pub(super) fn behind(&self, n: usize, was_lost: bool) -> Option<Self> {
-        let call = rest_of(self.entry, &self.inputs, n, was_lost.into())?;
-        Some(Self { inputs: call.arg, lost: call.lost, ..*self })
+        let call = rest_of(self.entry, &self.inputs, &self.names, n, was_lost.into())?;
+        Some(Self { inputs: call.arg, names: call.names, lost: call.lost, ..*self })
     }
 
     /// Submits them; there must be a place in the queue.
     pub(super) fn send(&self, pool: &Executor) -> TaskHandle<Done<R>> {
-        let call = rest_of(self.entry, &self.inputs, 0, self.lost);
+        let call = rest_of(self.entry, &self.inputs, &self.names, 0, self.lost);
         let call = call.ok_or_else(|| TaskError::Decode("a chunk without inputs was cut".to_owned()));
         (self.send)(pool, call, self.on_drop)
     }

@@ -20,6 +20,7 @@ pub(crate) mod quiet;
 pub(crate) mod ready;
 #[cfg(target_os = "linux")]
 pub(crate) mod roomy;
+pub(crate) mod sealed;
 #[cfg(target_os = "linux")]
 pub(crate) mod shm;
 pub(crate) mod ticks;

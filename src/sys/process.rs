@@ -72,24 +72,51 @@ fn send(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>], flags: SendFlags) -
 ///
 /// `InvalidData` when descriptors were lost: there were more than [`MAX_FDS`], or more than this process may have open.
 pub(crate) fn recv_with(fd: impl AsFd, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut bytes = [IoSliceMut::new(bytes)];
-    let received = rustix::io::retry_on_intr(|| {
-        rustix::net::recvmsg(&fd, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC)
-    })?;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            fds.extend(rights);
-        }
-    }
-    if received.flags.contains(ReturnFlags::CTRUNC) {
+    let received = recv(fd, bytes, RecvFlags::empty())?;
+    fds.extend(received.fds);
+    if received.is_short {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "descriptors were lost: too many in a message, or too many open files",
         ));
     }
     Ok(received.bytes)
+}
+
+/// What came at once. The descriptors are those that were sent by one `send`, with the first of its bytes.
+pub(crate) struct Came {
+    pub(crate) bytes: usize,
+    pub(crate) fds: Vec<OwnedFd>,
+    /// There were more of them, for which this process had no number.
+    is_short: bool,
+}
+
+impl Came {
+    /// Were there descriptors, of which some or all may be lost?
+    pub(crate) fn has_fds(&self) -> bool {
+        self.is_short || !self.fds.is_empty()
+    }
+}
+
+/// Receives bytes, 0 at the end, and descriptors; without waiting, if `now`. Lost ones are no error.
+pub(crate) fn recv_some(fd: impl AsFd, bytes: &mut [u8], now: bool) -> io::Result<Came> {
+    recv(fd, bytes, if now { RecvFlags::DONTWAIT } else { RecvFlags::empty() })
+}
+
+fn recv(fd: impl AsFd, bytes: &mut [u8], flags: RecvFlags) -> io::Result<Came> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [IoSliceMut::new(bytes)];
+    let received = rustix::io::retry_on_intr(|| {
+        rustix::net::recvmsg(&fd, &mut bytes, &mut control, flags | RecvFlags::CMSG_CLOEXEC)
+    })?;
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    Ok(Came { bytes: received.bytes, fds, is_short: received.flags.contains(ReturnFlags::CTRUNC) })
 }
 
 /// Gives a descriptor a number out of the way: 200 or more, or as high as the limit of open files allows. It is not inherited.

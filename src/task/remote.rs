@@ -19,6 +19,7 @@
 //! 3. Decoding is user code. It happens in the poll that takes the result, and not under the lock.
 
 use std::{
+    cell::RefCell,
     future::Future,
     mem,
     pin::Pin,
@@ -40,7 +41,7 @@ use super::{
 };
 use crate::{
     error::TaskError,
-    function::{Around, Call, Counted, Reply, perform},
+    function::{Around, Call, Counted, Names, Reply, perform},
     runtime::block_on,
     sys::lock::lock,
 };
@@ -61,7 +62,7 @@ pub(crate) trait Claim: Send + Sync {
 
 pub(crate) struct RemoteCell<R> {
     id: AtomicU64,
-    open: fn(Vec<u8>) -> Result<R, TaskError>,
+    open: fn(Vec<u8>, Names) -> Result<R, TaskError>,
     tasks: u64,
     takes_room: AtomicBool,
     is_counted: bool,
@@ -72,10 +73,30 @@ pub(crate) struct RemoteCell<R> {
 }
 
 enum Stage {
-    Queued { work: Work, since: Stamp },
-    Sent { work: Work, since: Stamp, claim: Arc<dyn Claim>, ticket: u64, worker: u32 },
-    Running { work: Work, since: Stamp, queued_for: Span, worker: u32 },
-    Done { result: Result<Vec<u8>, Box<TaskError>>, facts: Facts, captured: Option<Box<Captured>> },
+    Queued {
+        work: Work,
+        since: Stamp,
+    },
+    Sent {
+        work: Work,
+        since: Stamp,
+        claim: Arc<dyn Claim>,
+        ticket: u64,
+        worker: u32,
+    },
+    Running {
+        work: Work,
+        since: Stamp,
+        queued_for: Span,
+        worker: u32,
+    },
+    Done {
+        result: Result<Vec<u8>, Box<TaskError>>,
+        /// What the result names.
+        names: Names,
+        facts: Facts,
+        captured: Option<Box<Captured>>,
+    },
     Gone,
 }
 
@@ -97,7 +118,7 @@ struct Work {
 impl<R> RemoteCell<R> {
     pub(crate) fn new(
         call: Call,
-        open: fn(Vec<u8>) -> Result<R, TaskError>,
+        open: fn(Vec<u8>, Names) -> Result<R, TaskError>,
         options: Option<Arc<TaskOptions>>,
         takes_room: bool,
         is_counted: bool,
@@ -124,15 +145,15 @@ impl<R> RemoteCell<R> {
     }
 
     /// A task that could not be made into a call.
-    pub(crate) fn refused(error: TaskError, open: fn(Vec<u8>) -> Result<R, TaskError>) -> Self {
+    pub(crate) fn refused(error: TaskError, open: fn(Vec<u8>, Names) -> Result<R, TaskError>) -> Self {
         let facts = Facts::never_started(Span::default(), 0);
-        let stage = Stage::Done { result: Err(Box::new(error)), facts, captured: None };
+        let stage = Stage::Done { result: Err(Box::new(error)), names: Names::new(), facts, captured: None };
         Self::in_stage(stage, open, 1, false, false, false)
     }
 
     fn in_stage(
         stage: Stage,
-        open: fn(Vec<u8>) -> Result<R, TaskError>,
+        open: fn(Vec<u8>, Names) -> Result<R, TaskError>,
         tasks: u64,
         takes_room: bool,
         is_counted: bool,
@@ -239,7 +260,9 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         }
         if let Some(call) = call {
             let mut out = Vec::new();
-            let result = perform(call.entry, &call.arg, &mut out, &Here(&*self));
+            let here = Here { task: &*self, names: RefCell::default() };
+            let result = perform(call.entry, &call.arg, &mut out, &here);
+            let names = here.names.take();
             let tally = match &result {
                 Ok(tally) => *tally,
                 Err(_) => {
@@ -247,7 +270,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
                 }
             };
             let result = result.map(|_| out).map_err(Box::new);
-            if let (Some(waker), _) = self.reply(Reply { result, tally }, None, &**host) {
+            if let (Some(waker), _) = self.reply(Reply { result, tally, names }, None, &**host) {
                 wake(waker);
             }
         }
@@ -276,7 +299,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         };
         ending.count(was);
         let captured = work.captured.take();
-        *stage = Stage::Done { result: Err(Box::new(error)), facts, captured };
+        *stage = Stage::Done { result: Err(Box::new(error)), names: Names::new(), facts, captured };
         drop(stage);
         ending.told(was, facts.ran_for);
         let waker = { work }.waker.take();
@@ -379,7 +402,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         host: &dyn Host,
     ) -> (Option<Waker>, Option<Arc<Call>>) {
         let now = Stamp::now();
-        let Reply { result, tally } = reply;
+        let Reply { result, tally, names } = reply;
         let left = if result.is_ok() { Left::Completed } else { Left::Failed };
         let why = result.as_ref().err().filter(|_| host.is_heard()).map(ToString::to_string);
         let mut stage = lock(&self.stage);
@@ -388,7 +411,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
                 let tally = Tally::from(tally);
                 host.left(self, tally, now);
                 let facts = Facts::ran(queued_for, now.since(since), work.attempts, worker);
-                *stage = Stage::Done { result, facts, captured };
+                *stage = Stage::Done { result, names, facts, captured };
                 drop(stage);
                 host.told(self, Told { left, tally, ran_for: facts.ran_for, why });
                 let Work { waker, call, .. } = work;
@@ -399,7 +422,7 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
                 host.left(self, Tally::default(), now);
                 drop(stage);
                 host.late(self);
-                discard((result, captured));
+                discard((result, names, captured));
                 (None, None)
             }
         }
@@ -498,9 +521,9 @@ impl<R: Send + 'static> Outcome<R> for RemoteCell<R> {
         loop {
             let mut stage = lock(&self.stage);
             match mem::replace(&mut *stage, Stage::Gone) {
-                Stage::Done { result, facts, captured } => {
+                Stage::Done { result, names, facts, captured } => {
                     drop(stage);
-                    let result = result.and_then(|bytes| (self.open)(bytes).map_err(Box::new));
+                    let result = result.and_then(|bytes| (self.open)(bytes, names).map_err(Box::new));
                     return Poll::Ready((result, facts, captured));
                 }
                 Stage::Gone => panic!("a task handle was polled after it had given its result"),
@@ -525,15 +548,22 @@ impl From<Counted> for Tally {
 }
 
 /// The surroundings of a call that is performed in this process.
-struct Here<'a>(&'a dyn AnyTask);
+struct Here<'a> {
+    task: &'a dyn AnyTask,
+    names: RefCell<Names>,
+}
 
 impl Around for Here<'_> {
     fn is_stopped(&self) -> bool {
-        self.0.stop_asked().is_some()
+        self.task.stop_asked().is_some()
     }
 
     fn is_trimmed(&self) -> bool {
         false
+    }
+
+    fn named(&self, names: Names) {
+        self.names.borrow_mut().extend(names);
     }
 
     fn block_on(&self, future: Pin<&mut (dyn Future<Output = ()> + Send)>) -> bool {

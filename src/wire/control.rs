@@ -27,7 +27,13 @@ pub(crate) enum ToWorker {
     /// The pool has ended, as a task asked, with these counts of tasks that completed, failed and were cancelled.
     Gone { completed: u64, failed: u64, cancelled: u64 },
     /// What became of a task that was submitted from within a task.
-    Ended { id: u64, result: Result<Vec<u8>, TaskError> },
+    Ended { id: u64, result: Result<Vec<u8>, TaskError>, names: Vec<Name> },
+    /// Data that what comes after it names. Beside it travels its file.
+    Place(Box<Thing>),
+    /// Nobody names it any more, and it is kept for nobody.
+    Forget { id: Name },
+    /// It was asked for, or should have come, and does not. Without a reason, because it is nowhere any more.
+    Missing { id: Name, why: Option<String> },
     /// Instead of a welcome: the process is to be no worker but to fork them.
     BeServer(Box<Orders>),
 }
@@ -70,6 +76,43 @@ pub(crate) enum ToPool {
     },
     /// There are new records in the file for them.
     Logged,
+    /// Data that the call names, in its result or in what it submits. Beside it travels its file.
+    Place {
+        ticket: u64,
+        thing: Box<Thing>,
+    },
+    /// The result of the call, or what is kept of it so far, names these.
+    Named {
+        ticket: u64,
+        names: Vec<Name>,
+    },
+    /// Something is named here that has not come.
+    Ask {
+        id: Name,
+    },
+}
+
+impl ToPool {
+    /// Does a file travel beside it?
+    pub(crate) fn brings_file(&self) -> bool {
+        matches!(self, Self::Place { .. })
+    }
+}
+
+/// By what data is named that travels but once: who made it, and its number there.
+pub(crate) type Name = (u64, u64);
+
+/// Such data: what there is to know of a file that no process can change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Thing {
+    pub(crate) id: Name,
+    /// Elements as they are in memory, not a value that is encoded.
+    pub(crate) is_slice: bool,
+    /// The name of the type.
+    pub(crate) what: String,
+    pub(crate) len: u64,
+    /// What it names in its turn; all that came before.
+    pub(crate) names: Vec<Name>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -110,6 +153,8 @@ pub(crate) struct Submission {
     pub(crate) timeout: Option<std::time::Duration>,
     pub(crate) retries: Option<u32>,
     pub(crate) is_counted: bool,
+    /// What the argument names; all that came before.
+    pub(crate) names: Vec<Name>,
 }
 
 /// A record that a task logged; in its file as it would be in a socket.

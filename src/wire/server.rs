@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::control::Thing;
 use crate::sys::image::Identity;
 
 /// What a process is told that is to fork workers. Beside it travels a descriptor of the pool's process.
@@ -17,6 +18,8 @@ pub(crate) struct Orders {
     pub(crate) depth: u64,
     /// The function that runs before the first fork, and its argument.
     pub(crate) preload: Option<(u64, Vec<u8>)>,
+    /// So much data follows that its argument names.
+    pub(crate) things: u64,
 }
 
 /// What a pool asks of its server.
@@ -24,6 +27,8 @@ pub(crate) struct Orders {
 pub(crate) enum ToServer {
     /// A worker. Beside it travels its end of the socket to the pool.
     Fork,
+    /// Before the preload: data that its argument names. Beside it travels its file.
+    Place(Thing),
 }
 
 /// What a server answers.

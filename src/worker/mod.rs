@@ -10,6 +10,9 @@ mod no_process;
 pub(crate) mod process;
 #[cfg(not(all(feature = "processes", target_os = "linux")))]
 use no_process as process;
+mod state;
+
+pub use state::{set_state, state};
 
 use process::here;
 

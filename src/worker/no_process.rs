@@ -20,6 +20,10 @@ impl Here {
         1
     }
 
+    pub(crate) fn states(&self) -> &crate::backend::state::States {
+        unreachable!("there is no worker process")
+    }
+
     pub(crate) fn progressed(&self, _: u64, _: u64) {}
 
     pub(crate) fn poll_stopped(

@@ -37,6 +37,7 @@ mod policy;
 mod priority;
 mod reentry;
 mod runtimes;
+mod scatter;
 mod shutdown;
 mod spawn;
 mod submit;
@@ -69,6 +70,7 @@ macro_rules! suite {
         crate::priority::cases!();
         crate::reentry::cases!();
         crate::runtimes::cases!();
+        crate::scatter::cases!();
         crate::shutdown::cases!();
         crate::spawn::cases!();
         crate::submit::cases!();

@@ -171,6 +171,10 @@ impl Pool {
 
     pub(in crate::backend) fn check_gone(&self) {
         if self.is_gone() {
+            if !self.runs_in_polls() && !self.is_elsewhere() {
+                let seats = self.lanes.seats();
+                seats.iter().filter(|seat| !seat.is_taken()).for_each(|seat| seat.states().clear());
+            }
             if self.queue.is_closed() {
                 self.speaker.close();
             }

@@ -10,12 +10,10 @@ use std::{
     },
 };
 
-use rustix::{io::Errno, net::RecvFlags};
-
 use crate::{
     sys::{
         lock::lock,
-        process::{send_now, send_with},
+        process::{recv_some, send_now, send_with},
     },
     wire::control::{Inbox, ToPool, ToWorker, encode},
 };
@@ -31,8 +29,13 @@ pub(super) struct Control {
 #[derive(Default)]
 struct Unheard {
     bytes: Inbox,
-    messages: VecDeque<ToPool>,
+    /// The descriptors of messages that are not all there yet; of one, that is, if all is well.
+    files: VecDeque<Vec<OwnedFd>>,
+    messages: VecDeque<Heard>,
 }
+
+/// A message, and the file that travelled beside it.
+pub(super) type Heard = (ToPool, Option<OwnedFd>);
 
 impl Control {
     pub(super) fn new(fd: Arc<OwnedFd>) -> Self {
@@ -45,9 +48,14 @@ impl Control {
 
     /// Sends a message. One that cannot be sent is dropped: its receiver is dying.
     pub(super) fn say(&self, message: &ToWorker) {
-        let Ok(bytes) = encode(message) else { return };
+        let _ = self.say_with(message, &[]);
+    }
+
+    /// The same with descriptors.
+    pub(super) fn say_with(&self, message: &ToWorker, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let bytes = encode(message).map_err(io::Error::other)?;
         let _turn = lock(&self.outbox);
-        let _ = send_all(self.fd.as_fd(), &bytes, &[]);
+        send_all(self.fd.as_fd(), &bytes, fds)
     }
 
     /// Sends a short message if that can be done at once.
@@ -77,25 +85,37 @@ impl Control {
         loop {
             // Also while it is read, so that two who read do not mix up what they got.
             let mut inbox = lock(&self.inbox);
-            match rustix::net::recv(&*self.fd, &mut buffer[..], RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => return false,
-                Ok((_, read)) => inbox.bytes.add(&buffer[..read]),
-                Err(Errno::AGAIN) => return true,
-                Err(Errno::INTR) => continue,
+            match recv_some(&*self.fd, &mut buffer, true) {
+                Ok(came) if came.bytes == 0 => return false,
+                Ok(came) => {
+                    inbox.bytes.add(&buffer[..came.bytes]);
+                    if came.has_fds() {
+                        inbox.files.push_back(came.fds);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Err(_) => return false,
             }
+            let inbox = &mut *inbox;
             loop {
-                match inbox.bytes.next() {
-                    Ok(Some(message)) => inbox.messages.push_back(message),
+                match inbox.bytes.next::<ToPool>() {
+                    Ok(Some(message)) => {
+                        let files = if message.brings_file() { inbox.files.pop_front() } else { None };
+                        inbox.messages.push_back((message, files.and_then(|files| files.into_iter().next())));
+                    }
                     Ok(None) => break,
                     Err(_) => return false,
                 }
+            }
+            if inbox.files.len() > 1 {
+                // Nobody has asked for them.
+                return false;
             }
         }
     }
 
     /// Hears what was read. False when somebody else is at it, maybe further up on this thread, who will hear it.
-    pub(super) fn hear(&self, mut hear: impl FnMut(ToPool)) -> bool {
+    pub(super) fn hear(&self, mut hear: impl FnMut(Heard)) -> bool {
         loop {
             if self.is_hearing.swap(true, Ordering::SeqCst) {
                 return false;
@@ -112,7 +132,7 @@ impl Control {
         }
     }
 
-    fn next(&self) -> Option<ToPool> {
+    fn next(&self) -> Option<Heard> {
         lock(&self.inbox).messages.pop_front()
     }
 }

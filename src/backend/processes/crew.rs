@@ -192,7 +192,12 @@ impl Crew {
                     }
                 }
                 drop(list);
-                employed.map(|worker| worker.look_after())
+                employed.map(|worker| {
+                    if let Some(Some(Ok(call))) = self.pool().map(|pool| pool.initializer_call().cloned()) {
+                        worker.place(&call.names);
+                    }
+                    worker.look_after();
+                })
             }
             Err(error) => Err((error, Some(lane))),
         };

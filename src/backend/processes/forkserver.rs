@@ -26,6 +26,7 @@ use super::{
 use crate::{
     backend::lane::Lane,
     error::TaskError,
+    function::placed::travel::in_order,
     inside::process::first,
     runtime::{
         Alarm,
@@ -150,7 +151,12 @@ impl Server {
             Some(Err(error)) => return Err(io::Error::other(error.clone())),
         };
         let depth = crew.pool().map_or(1, |pool| pool.depth()) as u64;
-        let orders = Orders { version: VERSION, program: identity()?, depth, preload };
+        let named = match &crew.options().preload {
+            Some(Ok(call)) => in_order(&call.names),
+            _ => Vec::new(),
+        };
+        let things = named.len() as u64;
+        let orders = Orders { version: VERSION, program: identity()?, depth, preload, things };
         let orders = encode(&ToWorker::BeServer(Box::new(orders))).map_err(io::Error::other)?;
         let line = {
             let _no_fork = ends::no_fork();
@@ -166,6 +172,10 @@ impl Server {
         }
         // A server that is gone already says so by not answering.
         let _ = send_all(server.line.socket.as_fd(), &orders, &[owner()?.as_fd()]);
+        for parcel in named {
+            let message = encode(&ToServer::Place(parcel.thing())).map_err(io::Error::other)?;
+            let _ = send_all(server.line.socket.as_fd(), &message, &[parcel.sealed().as_fd()]);
+        }
         match server.hear(&mut Vec::new())? {
             FromServer::Ready => Ok(server),
             FromServer::Refused(reason) => {

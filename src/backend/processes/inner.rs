@@ -16,7 +16,7 @@ use super::worker::Worker;
 use crate::{
     backend::{Released, Stats, anchor::Anchor, pool::Pool, room::Entering, seat::Seat, spans::on_behalf_of},
     error::TaskError,
-    function::Call,
+    function::{Call, Names},
     sys::lock::lock,
     task::{AnyTask, RemoteCell, TaskHandle, TaskOptions},
     wire::control::{Submission, ToWorker},
@@ -41,13 +41,19 @@ impl Inner {
         drop(released);
     }
 
-    pub(super) fn submit(&self, worker: &Arc<Worker>, pool: &Arc<Pool>, submission: Box<Submission>) {
+    pub(super) fn submit(
+        &self,
+        worker: &Arc<Worker>,
+        pool: &Arc<Pool>,
+        submission: Box<Submission>,
+        names: Names,
+    ) {
         let relay = Arc::new(Relay {
             id: submission.id,
             worker: Arc::downgrade(worker),
             pool: Arc::downgrade(pool),
             caller: worker.front_id().map_or_else(tracing::Span::none, |task| pool.span_of(task)),
-            stage: Mutex::new(Some(Stage::Entering(pool.enter(), submission))),
+            stage: Mutex::new(Some(Stage::Entering(pool.enter(), submission, names))),
             again: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
         });
@@ -70,7 +76,7 @@ impl Inner {
 }
 
 /// A task of a task, for which there is a place in the queue.
-fn launch(pool: &Arc<Pool>, submission: Submission) -> TaskHandle<Vec<u8>> {
+fn launch(pool: &Arc<Pool>, submission: Submission, names: Names) -> TaskHandle<(Vec<u8>, Names)> {
     let Submission { entry, arg, tasks, priority, name, timeout, retries, is_counted, .. } = submission;
     let has_options = priority != 0 || name.is_some() || timeout.is_some() || retries.is_some();
     let options = has_options.then(|| {
@@ -86,9 +92,10 @@ fn launch(pool: &Arc<Pool>, submission: Submission) -> TaskHandle<Vec<u8>> {
             None => options,
         })
     });
-    let call = Call::new(entry, arg, tasks);
-    let task = Arc::new(RemoteCell::new(call, Ok, options, true, is_counted));
-    if let Err(reason) = pool.push(Arc::<RemoteCell<Vec<u8>>>::clone(&task), priority) {
+    let call = Call::new(entry, arg, tasks).naming(names);
+    let open = |bytes, names| Ok((bytes, names));
+    let task = Arc::new(RemoteCell::new(call, open, options, true, is_counted));
+    if let Err(reason) = pool.push(Arc::<RemoteCell<(Vec<u8>, Names)>>::clone(&task), priority) {
         task.resolve(reason, false, &());
     }
     TaskHandle::new(task, Arc::new(Anchor { pool: Arc::clone(pool) }))
@@ -111,8 +118,8 @@ struct Relay {
 }
 
 enum Stage {
-    Entering(Entering, Box<Submission>),
-    Submitted(TaskHandle<Vec<u8>>),
+    Entering(Entering, Box<Submission>, Names),
+    Submitted(TaskHandle<(Vec<u8>, Names)>),
 }
 
 impl Relay {
@@ -132,17 +139,19 @@ impl Relay {
         }
     }
 
-    fn advance(self: &Arc<Self>, stage: Stage) -> Result<Result<Vec<u8>, TaskError>, Stage> {
+    fn advance(self: &Arc<Self>, stage: Stage) -> Result<Result<(Vec<u8>, Names), TaskError>, Stage> {
         let waker = Waker::from(Arc::clone(self));
         let mut cx = Context::from_waker(&waker);
         let is_cancelled = self.cancelled.load(Ordering::SeqCst);
         let mut handle = match stage {
             Stage::Entering(..) if is_cancelled => return Ok(Err(TaskError::Cancelled)),
-            Stage::Entering(mut entering, submission) => {
+            Stage::Entering(mut entering, submission, names) => {
                 let Some(pool) = self.pool.upgrade() else { return Ok(Err(TaskError::Shutdown)) };
                 match Pin::new(&mut entering).poll(&mut cx) {
-                    Poll::Pending => return Err(Stage::Entering(entering, submission)),
-                    Poll::Ready(()) => on_behalf_of(self.caller.clone(), || launch(&pool, *submission)),
+                    Poll::Pending => return Err(Stage::Entering(entering, submission, names)),
+                    Poll::Ready(()) => {
+                        on_behalf_of(self.caller.clone(), || launch(&pool, *submission, names))
+                    }
                 }
             }
             Stage::Submitted(handle) => handle,
@@ -157,11 +166,14 @@ impl Relay {
         }
     }
 
-    fn send_back(&self, result: Result<Vec<u8>, TaskError>) {
+    fn send_back(&self, result: Result<(Vec<u8>, Names), TaskError>) {
         if let Some(worker) = self.worker.upgrade() {
             worker.inner().forget(self.id);
-            // It may be large, and the process in no hurry to read it.
-            worker.say_apart(ToWorker::Ended { id: self.id, result });
+            let (result, names) = match result {
+                Ok((result, names)) => (Ok(result), names),
+                Err(error) => (Err(error), Names::new()),
+            };
+            worker.say_ended(self.id, result, names);
         }
     }
 }

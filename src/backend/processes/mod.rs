@@ -293,7 +293,7 @@ impl Processes {
     {
         const { assert_captures_nothing::<F>() };
         // It captures `f` alone, and so is as good as `f`.
-        let call = pack(arg).and_then(|arg| ship_packed(move |arg: A| f(arg).outcome(), arg.into()));
+        let call = pack(arg).and_then(|arg| ship_packed(move |arg: A| f(arg).outcome(), arg));
         self.preload = Some(call.map(Arc::new));
         self
     }

@@ -10,7 +10,7 @@ use std::{
 use super::link::{Extra, Received, Sent};
 use crate::{
     error::TaskError,
-    function::{Call, Counted, Reply},
+    function::{Call, Counted, Names, Reply},
     sys::{
         crash::report_in,
         shm::{self, Mapping, SharedFile},
@@ -172,7 +172,7 @@ impl RingLink {
         };
         Ok(Some(Received {
             ticket: frame.ticket,
-            reply: Reply { result, tally },
+            reply: Reply { result, tally, names: Names::new() },
             said: words[1] & layout::SAID != 0,
         }))
     }

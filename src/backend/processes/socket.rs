@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     error::TaskError,
-    function::{Call, Counted, Reply},
+    function::{Call, Counted, Names, Reply},
     inside::process::stream::{Frames, send_bare, send_now},
     sys::{
         crash::{LONGEST, report_of},
@@ -322,7 +322,8 @@ impl Reader {
             cancelled: head.words[1] as u32,
         };
         let said = head.words[1] & SAID != 0;
-        let received = Received { ticket: head.ticket, reply: Reply { result, tally }, said };
+        let received =
+            Received { ticket: head.ticket, reply: Reply { result, tally, names: Names::new() }, said };
         let before = lock(&self.reading.reply).replace(received);
         if before.is_some() {
             // Nobody has asked for a second.

@@ -5,7 +5,10 @@
 //! The format is written here because the errors of the crate `postcard` have no place for what a `Serialize` or `Deserialize`
 //! says that fails, and its users need to read just that.
 
-use std::any::{Any, type_name};
+use std::{
+    any::{Any, type_name},
+    borrow::Cow,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -83,6 +86,20 @@ fn append(bytes: Vec<u8>, out: &mut Vec<u8>) {
     } else {
         out.extend_from_slice(&bytes);
     }
+}
+
+/// Encodes a value that stays. Bytes are their own encoding, and are not copied.
+pub(super) fn encode_whole<T: Serialize + 'static>(value: &T) -> Result<Cow<'_, [u8]>, TaskError> {
+    let any: &dyn Any = value;
+    if let Some(bytes) = any.downcast_ref::<Vec<u8>>() {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    if let Some(text) = any.downcast_ref::<String>() {
+        return Ok(Cow::Borrowed(text.as_bytes()));
+    }
+    let mut bytes = Vec::new();
+    encode_into(value, &mut bytes)?;
+    Ok(Cow::Owned(bytes))
 }
 
 /// Decodes a value from bytes that it may keep.

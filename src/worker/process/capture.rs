@@ -31,10 +31,9 @@ impl Files {
     /// How many descriptors that is.
     const COUNT: usize = 3;
 
-    fn take(fds: &mut Vec<OwnedFd>) -> io::Result<Self> {
-        let count = fds.len().min(Self::COUNT);
+    fn take(fds: Vec<OwnedFd>) -> io::Result<Self> {
         // A task that closed 1 and 2 must not get them back as these.
-        let high: Vec<OwnedFd> = fds.drain(..count).map(move_high).collect::<io::Result<_>>()?;
+        let high: Vec<OwnedFd> = fds.into_iter().map(move_high).collect::<io::Result<_>>()?;
         match <[OwnedFd; Self::COUNT]>::try_from(high) {
             Ok([out, err, records]) => Ok(Self { out, err, records }),
             Err(_) => Err(io::Error::other("descriptors are missing")),
@@ -50,8 +49,8 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// The files of a call have come: the first of these descriptors.
-    pub(super) fn put(&self, ticket: u64, fds: &mut Vec<OwnedFd>) {
+    /// The files of a call have come.
+    pub(super) fn put(&self, ticket: u64, fds: Vec<OwnedFd>) {
         let files = Files::take(fds);
         *lock(&self.arrived) = Some((ticket, files));
         self.news.notify_all();

@@ -8,8 +8,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{capture::Delivery, outlet::Outlet, upstream::Sendings, words::Words};
+use super::{capture::Delivery, outlet::Outlet, placing::Given, upstream::Sendings, words::Words};
 use crate::{
+    backend::state::States,
     sys::{copy::PerCopy, lock::lock},
     task::catch::wake,
     wire::control::{Place, ToPool},
@@ -40,6 +41,8 @@ pub(crate) struct Here {
     pub(super) outlet: Outlet,
     pub(super) upstream: Sendings,
     pub(super) delivery: Delivery,
+    pub(super) given: Given,
+    states: States,
     pub(super) words: Words,
     /// The call that is performed, or 0.
     ticket: AtomicU64,
@@ -55,6 +58,8 @@ impl Here {
             outlet,
             upstream: Sendings::default(),
             delivery: Delivery::default(),
+            given: Given::default(),
+            states: States::default(),
             words,
             ticket: AtomicU64::new(0),
             watchers: Mutex::default(),
@@ -83,6 +88,11 @@ impl Here {
     pub(crate) fn is_stopped(&self) -> bool {
         let ticket = self.ticket();
         ticket != 0 && self.words.stop() == ticket
+    }
+
+    /// What this worker keeps for its tasks.
+    pub(crate) fn states(&self) -> &States {
+        &self.states
     }
 
     pub(crate) fn max_workers(&self) -> usize {

@@ -6,6 +6,7 @@ mod capture;
 mod here;
 mod outlet;
 mod perform;
+mod placing;
 mod records;
 mod serve;
 mod server;

@@ -2,8 +2,9 @@
 //! to it that this process does not outlive its pool.
 
 use std::{
+    collections::VecDeque,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex},
     thread,
 };
@@ -11,12 +12,13 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::de::DeserializeOwned;
 
-use super::here::here;
+use super::{here::here, placing};
 use crate::{
     backend::Stats,
+    function::placed::travel::found,
     sys::{
         lock::lock,
-        process::{own_group_kill, recv_with, send_with},
+        process::{own_group_kill, recv_some, recv_with, send_with},
     },
     wire::control::{Inbox, ToPool, ToWorker, encode},
 };
@@ -33,11 +35,16 @@ impl Outlet {
 
     /// Sends a message. One that cannot be sent is dropped: this process is about to end.
     pub(crate) fn say(&self, message: &ToPool) {
+        self.say_with(message, &[]);
+    }
+
+    /// The same with descriptors.
+    pub(super) fn say_with(&self, message: &ToPool, fds: &[BorrowedFd<'_>]) {
         let Ok(bytes) = encode(message) else { return };
         let _turn = lock(&self.turn);
         let mut sent = 0;
         while sent < bytes.len() {
-            match send_with(&*self.fd, &bytes[sent..], &[]) {
+            match send_with(&*self.fd, &bytes[sent..], if sent == 0 { fds } else { &[] }) {
                 Ok(n) => sent += n,
                 Err(_) => return,
             }
@@ -68,11 +75,12 @@ pub(crate) fn first<T: DeserializeOwned>(
 pub(super) fn listen(socket: Arc<OwnedFd>, owner: OwnedFd, mut inbox: Inbox) -> io::Result<()> {
     let listen = move || {
         let mut buffer = [0; 16 << 10];
-        let mut fds = Vec::new();
+        // Those of a message that is not all there yet.
+        let mut files = VecDeque::new();
         loop {
             match inbox.next() {
                 Ok(Some(message)) => {
-                    hear(message, &mut fds);
+                    hear(message, &mut files);
                     continue;
                 }
                 Ok(None) => {}
@@ -90,8 +98,13 @@ pub(super) fn listen(socket: Arc<OwnedFd>, owner: OwnedFd, mut inbox: Inbox) -> 
             if ends[0].revents().is_empty() && !owner_is_gone {
                 continue;
             }
-            match recv_with(&*socket, &mut buffer, &mut fds) {
-                Ok(n) if n > 0 && !owner_is_gone => inbox.add(&buffer[..n]),
+            match recv_some(&*socket, &mut buffer, false) {
+                Ok(came) if came.bytes > 0 && !owner_is_gone => {
+                    inbox.add(&buffer[..came.bytes]);
+                    if came.has_fds() {
+                        files.push_back(came.fds);
+                    }
+                }
                 _ => own_group_kill(),
             }
         }
@@ -99,7 +112,7 @@ pub(super) fn listen(socket: Arc<OwnedFd>, owner: OwnedFd, mut inbox: Inbox) -> 
     thread::Builder::new().name("polypool-watch".to_owned()).spawn(listen).map(drop)
 }
 
-fn hear(message: ToWorker, fds: &mut Vec<OwnedFd>) {
+fn hear(message: ToWorker, files: &mut VecDeque<Vec<OwnedFd>>) {
     let Some(here) = here() else { return };
     match message {
         ToWorker::Stop { ticket } => {
@@ -107,8 +120,14 @@ fn hear(message: ToWorker, fds: &mut Vec<OwnedFd>) {
             here.look_up();
         }
         ToWorker::Size { max_workers } => here.words.heard_size(max_workers),
-        ToWorker::Capture { ticket } => here.delivery.put(ticket, fds),
-        ToWorker::Ended { id, result } => here.upstream.ended(id, result),
+        ToWorker::Capture { ticket } => here.delivery.put(ticket, files.pop_front().unwrap_or_default()),
+        ToWorker::Place(thing) => {
+            let file = files.pop_front().and_then(|files| files.into_iter().next());
+            placing::come(*thing, file);
+        }
+        ToWorker::Forget { id } => placing::forget(id.into()),
+        ToWorker::Missing { id, why } => placing::is_missing(id.into(), why),
+        ToWorker::Ended { id, result, names } => here.upstream.ended(id, result, found(&names)),
         ToWorker::Gone { completed, failed, cancelled } => {
             here.upstream.gone(Stats { queued: 0, running: 0, completed, failed, cancelled });
         }

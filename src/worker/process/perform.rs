@@ -8,7 +8,7 @@ use tracing::{Id, Span, level_filters::LevelFilter};
 use super::{capture::Capture, here::Here};
 use crate::{
     error::TaskError,
-    function::{Around, Counted, Origin, catch::catch, perform, spare},
+    function::{Around, Counted, Names, Origin, catch::catch, perform, spare},
     runtime::Home,
     sys::process::{exit_now, was_forked},
 };
@@ -161,7 +161,7 @@ impl Bench {
 
 /// What a function may ask while it is performed.
 struct Surroundings<'a, K> {
-    here: &'a Here,
+    here: &'static Here,
     home: &'a Home,
     keeper: &'a K,
     /// How much of the reply to a chunk is kept already.
@@ -188,6 +188,10 @@ impl<K: Keeper> Around for Surroundings<'_, K> {
         }
         self.kept.set(reply.len());
         true
+    }
+
+    fn named(&self, names: Names) {
+        self.here.upstream.name(self.here, names);
     }
 
     fn block_on(&self, mut future: Pin<&mut (dyn Future<Output = ()> + Send)>) -> bool {

@@ -11,6 +11,7 @@
 //!    process is gone, it kills them, and itself.
 
 use std::{
+    collections::VecDeque,
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
@@ -25,6 +26,7 @@ use super::{
     start::{REFUSED, check, initialise},
 };
 use crate::{
+    function::placed::{Parcel, registry},
     sys::{
         copy::became_copy,
         process::{
@@ -46,10 +48,11 @@ pub(super) fn serve(
     fds: Vec<OwnedFd>,
     orders: Orders,
 ) -> io::Result<OwnedFd> {
-    let fds: Vec<OwnedFd> = fds.into_iter().map(move_high).collect::<io::Result<_>>()?;
-    let Ok([owner]) = <[OwnedFd; 1]>::try_from(fds) else {
+    let mut fds: VecDeque<OwnedFd> = fds.into();
+    let Some(owner) = fds.pop_front() else {
         return Err(io::Error::other("the orders lack a descriptor"));
     };
+    let owner = move_high(owner)?;
     let owner = Arc::new(owner);
     if let Err(reason) = check(orders.version, &orders.program) {
         say(&socket, &FromServer::Refused(reason), &[])?;
@@ -57,6 +60,21 @@ pub(super) fn serve(
     }
     install_hook();
     here::serve(orders.depth);
+    // They stay for as long as this process does: what a preload made of them, its forks have.
+    for _ in 0..orders.things {
+        let mut come = Vec::new();
+        match first(&socket, &mut inbox, &mut come)? {
+            ToServer::Place(thing) => {
+                fds.extend(come);
+                let id = thing.id;
+                match Parcel::come(thing, fds.pop_front()) {
+                    Ok(parcel) => registry::keep(parcel),
+                    Err(why) => registry::refuse(id.into(), why),
+                }
+            }
+            ToServer::Fork => return Err(io::Error::other("the pool asks before all has come")),
+        }
+    }
     if let Some((entry, arg)) = orders.preload {
         let guard = Guard::new(&socket, &owner)?;
         let outcome = initialise(entry, &arg);
@@ -160,8 +178,8 @@ impl Server {
                 return Ok(None);
             }
         }
-        while let Some(ToServer::Fork) = self.inbox.next().map_err(io::Error::other)? {
-            if self.fds.is_empty() {
+        while let Some(asked) = self.inbox.next().map_err(io::Error::other)? {
+            if self.fds.is_empty() || !matches!(asked, ToServer::Fork) {
                 return Err(io::Error::other("the pool's request lacks a descriptor"));
             }
             let its = self.fds.remove(0);

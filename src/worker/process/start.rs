@@ -13,12 +13,13 @@ use super::{
     here::{Here, here},
     outlet::{Outlet, first, listen},
     perform::Bench,
+    placing,
     server::serve,
     way::{Server, Way},
 };
 use crate::{
     error::TaskError,
-    function::{Around, open, perform},
+    function::{Around, Names, open, perform},
     runtime::{Home, block_on, is_in_runtime},
     sys::{
         image::{Identity, identity},
@@ -68,6 +69,7 @@ static IS_FORK: AtomicBool = AtomicBool::new(false);
 pub(super) fn depart() -> ! {
     if let Some(here) = here() {
         here.upstream.flush();
+        here.states().clear();
     }
     if IS_FORK.load(Ordering::Relaxed) {
         // What is to be done when the program ends, the original does.
@@ -117,6 +119,7 @@ fn begin(socket: OwnedFd) -> io::Result<Server> {
     at_fork_in_child()?;
     // Without it, less is known of an end that should not come.
     let _ = way.report_faults();
+    placing::begin();
     listen(socket, owner, inbox)?;
     install_hook();
     if let Some((entry, arg)) = initializer
@@ -151,7 +154,7 @@ pub(super) fn check(version: u32, program: &Identity) -> Result<(), String> {
 pub(super) fn initialise(entry: u64, arg: &[u8]) -> Result<(), String> {
     let mut out = Vec::new();
     let done = perform(entry, arg, &mut out, &NobodyAsks);
-    let outcome = done.and_then(|_| open::<Result<(), String>>(out));
+    let outcome = done.and_then(|_| open::<Result<(), String>>(out, Names::new()));
     match outcome {
         Ok(outcome) => outcome,
         Err(TaskError::Panicked(panic)) => Err(format!("it panicked: {panic}")),

@@ -18,11 +18,14 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::here::{Here, here};
+use super::{
+    here::{Here, here},
+    placing::{Parcels, ids},
+};
 use crate::{
     backend::{Arrival, Backend, Capabilities, Entry, Lane, PoolContext, Stats, Workers},
     error::TaskError,
-    function::{Counted, Reply},
+    function::{Counted, Names, Reply, named::Id},
     policy::CancellationPolicy,
     sys::lock::lock,
     task::catch::wake,
@@ -145,6 +148,8 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 enum Letter {
     Message(ToPool),
+    /// A message, and what is to be there before it.
+    Naming(Parcels, ToPool),
     /// Everything before it was sent.
     Receipt(mpsc::Sender<()>),
 }
@@ -180,6 +185,35 @@ impl Sendings {
     }
 
     fn post(&self, here: &'static Here, message: ToPool) {
+        self.post_letter(here, Letter::Message(message));
+    }
+
+    /// Posts what names these. What the pool has not got from this call goes before it.
+    fn post_naming(&self, here: &'static Here, names: &Names, message: ToPool) {
+        if names.is_empty() {
+            return self.post(here, message);
+        }
+        // One letter, so that nothing comes between that needs what is said to be sent.
+        let parcels = here.given.parcels(here.ticket(), names);
+        self.post_letter(here, Letter::Naming(parcels, message));
+    }
+
+    /// The result of the call names these, or what there is of it so far. Returns when the pool can know that.
+    pub(super) fn name(&self, here: &'static Here, names: Names) {
+        let message = ToPool::Named { ticket: here.ticket(), names: ids(&names) };
+        self.post_naming(here, &names, message);
+        let (send, receive) = mpsc::channel();
+        self.post_letter(here, Letter::Receipt(send));
+        // There is none if there is no writer. Then the pool learns that from the result.
+        let _ = receive.recv();
+    }
+
+    /// Asks the pool for something that is named here.
+    pub(super) fn ask(&self, here: &'static Here, id: Id) {
+        self.post(here, ToPool::Ask { id: id.into() });
+    }
+
+    fn post_letter(&self, here: &'static Here, letter: Letter) {
         self.has_posted.store(true, Ordering::SeqCst);
         let mut post = lock(&self.post);
         let post = post.get_or_insert_with(|| {
@@ -188,6 +222,10 @@ impl Sendings {
                 for letter in receive {
                     match letter {
                         Letter::Message(message) => here.outlet.say(&message),
+                        Letter::Naming(parcels, message) => {
+                            parcels.send(&here.outlet);
+                            here.outlet.say(&message);
+                        }
                         // Who asked is gone if he did not wait.
                         Letter::Receipt(to) => drop(to.send(())),
                     }
@@ -199,7 +237,7 @@ impl Sendings {
             send
         });
         // Without a writer nothing can be done, and the pool sees the worker wait.
-        let _ = post.send(Letter::Message(message));
+        let _ = post.send(letter);
     }
 
     /// Something was said without being posted, and is to be read before the reply.
@@ -222,10 +260,10 @@ impl Sendings {
     }
 
     /// A call that was passed on is over.
-    pub(super) fn ended(&self, id: u64, result: Result<Vec<u8>, TaskError>) {
+    pub(super) fn ended(&self, id: u64, result: Result<Vec<u8>, TaskError>, names: Names) {
         let forwarder = lock(&self.forwarders).remove(&id);
         if let Some(forwarder) = forwarder {
-            *lock(&forwarder.reply) = Some(Ended { id, result });
+            *lock(&forwarder.reply) = Some(Ended { id, result, names });
             forwarder.look_after();
         }
     }
@@ -235,6 +273,7 @@ impl Sendings {
 struct Ended {
     id: u64,
     result: Result<Vec<u8>, TaskError>,
+    names: Names,
 }
 
 struct Forwarder {
@@ -281,7 +320,7 @@ impl Forwarder {
 
     fn step(self: &Arc<Self>, state: &mut State) {
         let reply = lock(&self.reply).take();
-        if let Some(Ended { id, result }) = reply
+        if let Some(Ended { id, result, names }) = reply
             && let Some((_, task)) = state.sent.take_if(|(sent, _)| *sent == id)
             && let Some(lane) = &state.lane
         {
@@ -293,7 +332,7 @@ impl Forwarder {
                         Ok(_) => Counted { completed: tasks, ..Counted::default() },
                         Err(_) => Counted { failed: tasks, ..Counted::default() },
                     };
-                    let reply = Reply { result: result.map_err(Box::new), tally };
+                    let reply = Reply { result: result.map_err(Box::new), tally, names };
                     if let (Some(waker), _) = lane.end_call(&task, reply, None) {
                         wake(waker);
                     }
@@ -313,7 +352,7 @@ impl Forwarder {
                 Poll::Pending => return,
                 Poll::Ready(None) => state.lane = None,
                 Poll::Ready(Some(task)) => {
-                    let Some(submission) = self.submission(&task) else {
+                    let Some((submission, names)) = self.submission(&task) else {
                         lane.found_withdrawn();
                         continue;
                     };
@@ -321,7 +360,8 @@ impl Forwarder {
                         state.was_stopped = false;
                         state.sent = Some((submission.id, task));
                         lock(&self.here.upstream.forwarders).insert(submission.id, Arc::clone(self));
-                        self.here.upstream.post(self.here, ToPool::Submit(Box::new(submission)));
+                        let message = ToPool::Submit(Box::new(submission));
+                        self.here.upstream.post_naming(self.here, &names, message);
                         return;
                     }
                 }
@@ -329,11 +369,12 @@ impl Forwarder {
         }
     }
 
-    fn submission(&self, task: &Entry) -> Option<Submission> {
+    /// What is said of it, and what it names.
+    fn submission(&self, task: &Entry) -> Option<(Submission, Names)> {
         let call = task.call()?;
         let options = task.options();
         let options = options.as_deref();
-        Some(Submission {
+        let submission = Submission {
             id: self.here.upstream.next.fetch_add(1, Ordering::Relaxed) + 1,
             entry: call.entry,
             arg: call.arg.to_vec(),
@@ -343,7 +384,9 @@ impl Forwarder {
             timeout: options.and_then(|options| options.timeout),
             retries: options.and_then(|options| options.retries),
             is_counted: task.is_counted(),
-        })
+            names: ids(&call.names),
+        };
+        Some((submission, call.names.clone()))
     }
 }
 

@@ -127,7 +127,9 @@ impl Worker {
                     }
                     lane.lost_call(call.task, None);
                 } else if let Some((reply, tally)) = Self::saved(state_link, lane, &call, &how) {
-                    let (waker, _) = lane.end_call(&call.task, Reply { result: Ok(reply), tally }, None);
+                    let names = self.take_named(call.ticket);
+                    let (waker, _) =
+                        lane.end_call(&call.task, Reply { result: Ok(reply), tally, names }, None);
                     state.wakers.extend(waker);
                 } else {
                     let captured = Capture::take(&mut state.capture, call.ticket, self.seat.index());
@@ -136,6 +138,7 @@ impl Worker {
                 }
             }
         }
+        self.lose_all();
         lock(&self.watches).clear();
         self.inner.rejoin();
         let keep = lock(&self.keep).take();

@@ -18,7 +18,7 @@ use crate::{
         queue::Entry,
     },
     error::TaskError,
-    function::{Counted, Reply},
+    function::{Counted, Names, Reply},
     sys::process::resident_private,
     task::TaskState,
     wire::layout,
@@ -87,6 +87,7 @@ impl Worker {
         state.capture = is_captured.then(|| Capture::begin(state.next_ticket, &self.control, span()));
         let is_captured = state.capture.as_ref().is_some_and(Capture::is_sent);
         let extra = Extra::new(is_captured, lane.origin_of(&task, false));
+        self.place(&call.names);
         let limit = self.crew().and_then(|crew| crew.max_payload());
         let len = call.arg.len() as u64;
         let refused = match limit {
@@ -112,7 +113,11 @@ impl Worker {
         if let Some(error) = refused {
             let tally =
                 Counted { failed: u32::try_from(call.tasks).unwrap_or(u32::MAX), ..Counted::default() };
-            let (waker, _) = lane.end_call(&task, Reply { result: Err(Box::new(error)), tally }, None);
+            let (waker, _) = lane.end_call(
+                &task,
+                Reply { result: Err(Box::new(error)), tally, names: Names::new() },
+                None,
+            );
             state.wakers.extend(waker);
             return true;
         }
@@ -169,6 +174,7 @@ impl Worker {
                 lane.found_withdrawn();
                 continue;
             };
+            self.place(&call.names);
             let extra = Extra::new(false, lane.origin_of(&task, true));
             let is_small = call.arg.len() + extra.origin.len() < layout::LARGE;
             let sent = is_small && link.send(state.next_ticket, &call, &extra) == Ok(Sent::Yes);

@@ -28,8 +28,10 @@ use std::{
 
 mod end;
 mod feed;
+mod placing;
 mod talk;
 
+use self::placing::Placing;
 use super::{
     captured::Capture,
     control::Control,
@@ -61,6 +63,7 @@ pub(super) struct Worker {
     child: Child,
     control: Control,
     inner: Inner,
+    placing: Placing,
     size: Size,
     /// Taken without waiting, by who looks after the worker.
     state: Mutex<State>,
@@ -182,6 +185,7 @@ impl Worker {
             ready: AtomicBool::new(false),
             control: Control::new(control),
             inner: Inner::default(),
+            placing: Placing::default(),
             size,
             child,
             state: Mutex::new(state),
@@ -454,7 +458,10 @@ impl Worker {
     }
 
     /// One call is over. False when it is none that we know.
-    fn finish(self: &Arc<Self>, state: &mut State, received: Received) -> bool {
+    fn finish(self: &Arc<Self>, state: &mut State, mut received: Received) -> bool {
+        if received.said {
+            received.reply.names = self.take_named(received.ticket);
+        }
         let Some(front) = Self::take_front(state, received.ticket) else {
             return false;
         };

@@ -4,8 +4,9 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{State, Worker};
 use crate::{
-    backend::processes::inner::Farewell,
+    backend::processes::{control::Heard, inner::Farewell},
     error::TaskError,
+    function::placed::travel::found,
     policy::CancellationPolicy,
     wire::control::{ToPool, ToWorker},
 };
@@ -14,22 +15,26 @@ impl Worker {
     /// Sends a message, on a thread that may wait for the process to read it if need be. A process that cannot be told is ended:
     /// somebody there waits for it.
     pub(in crate::backend::processes) fn say_apart(self: &Arc<Self>, message: ToWorker) {
-        if self.control.nudge(&message) {
-            return;
+        if !self.control.nudge(&message) {
+            let me = Arc::clone(self);
+            self.apart(move || me.control.say(&message));
         }
+    }
+
+    /// Says something on a thread that may wait for it.
+    pub(super) fn apart(self: &Arc<Self>, say: impl FnOnce() + Send + 'static) {
         let mut unsaid = Unsaid(Some(Arc::clone(self)));
         if let Some(crew) = self.crew() {
             crew.context().spawn_thread(move || {
-                if let Some(worker) = unsaid.0.take() {
-                    worker.control.say(&message);
-                }
+                drop(unsaid.0.take());
+                say();
             });
         }
     }
 
     /// Hears what was read, unless somebody is at it.
     pub(super) fn hear_all(self: &Arc<Self>) -> bool {
-        let has_heard_all = self.control.hear(|message| self.hear(message));
+        let has_heard_all = self.control.hear(|heard| self.hear(heard));
         if self.awaits_words.swap(false, Ordering::SeqCst) {
             self.look_after();
         }
@@ -41,14 +46,14 @@ impl Worker {
         // 1. This is set; 2. it is seen that somebody hears. He: 1. ends; 2. looks at this. One of the two sees the other.
         self.awaits_words.store(true, Ordering::SeqCst);
         self.control.read();
-        let has_heard_all = self.control.hear(|message| self.hear(message));
+        let has_heard_all = self.control.hear(|heard| self.hear(heard));
         if has_heard_all {
             self.awaits_words.store(false, Ordering::SeqCst);
         }
         has_heard_all
     }
 
-    fn hear(self: &Arc<Self>, message: ToPool) {
+    fn hear(self: &Arc<Self>, (message, file): Heard) {
         let Some(crew) = self.crew() else { return };
         match message {
             ToPool::Ready => {
@@ -59,7 +64,9 @@ impl Worker {
             ToPool::InitializerFailed(reason) => crew.give_up(TaskError::InitializerFailed(reason)),
             ToPool::Submit(submission) => {
                 if let Some(pool) = crew.pool() {
-                    self.inner.submit(self, &pool, submission);
+                    let names = found(&submission.names);
+                    self.has_submitted();
+                    self.inner.submit(self, &pool, submission, names);
                 }
             }
             ToPool::Cancel { id } => self.inner.cancel(id),
@@ -94,6 +101,9 @@ impl Worker {
                 }
             }
             ToPool::Logged => self.look_after(),
+            ToPool::Place { ticket, thing } => self.was_sent(ticket, *thing, file),
+            ToPool::Named { ticket, names } => self.has_named(ticket, &names),
+            ToPool::Ask { id } => self.was_asked(id.into()),
         }
     }
 }
