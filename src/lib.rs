@@ -40,6 +40,7 @@
 //! | let the user choose how it runs | [`Parallel`], [`set_default_backend`]; `config::PoolConfig` and `config::ParallelArgs`: files, environment, command line |
 //! | give many tasks the same data | [`scatter`](Executor::scatter), [`scatter_slice`](Executor::scatter_slice) |
 //! | load something once in every worker | [`ExecutorBuilder::initializer`], [`worker::state`] |
+//! | lock, count, wait and queue between tasks | [`sync`], [`Executor::context`] |
 //! | know where a task runs | [`worker`] |
 //! | watch a pool | [`Executor::events`], [`Executor::stats`]; with features, `.progress(bar)` on streams and `timeline` for pictures |
 //! | run tasks on something else | [`backend`] |
@@ -77,6 +78,7 @@
 //! | a scattered value whose handles are dropped while tasks that name it wait | they have it |
 //! | a scattered value that cannot be encoded; that cannot be decoded in a worker | [`TaskError::Encode`] from `scatter`; [`TaskError::Decode`] for each task that names it |
 //! | a scattered value that something names which is no argument and no result | an error where it is encoded; [`TaskError::Decode`] for a name that was kept and is nobody's any more |
+//! | a worker process that dies with a lock, or with a value on its way to it | the lock is free, and its next holder is told; the value is in its queue again; see [`sync`] |
 //! | a backend's name that is taken | [`BuildError::NameTaken`] |
 //! | a chunk or window of 0 | a panic where it is set |
 //! | a task that panics, also when its result is dropped | [`TaskError::Panicked`] for that task; the pool goes on |
@@ -144,8 +146,10 @@ pub mod graph;
 mod inside;
 mod parallel;
 mod policy;
+mod primitives;
 mod runtime;
 mod stream;
+pub mod sync;
 mod sys;
 mod task;
 #[cfg(feature = "timeline")]
@@ -173,6 +177,7 @@ pub use runtime::Runtime;
 pub use stream::{
     AsCompleted, ChunkSize, Map, MapCompleted, Wait, Waited, Waiting, as_completed, default_chunk_size, wait,
 };
+pub use sync::SyncContext;
 pub use task::{AbortHandle, TaskHandle, TaskId, TaskOptions, TaskReport, TaskState};
 
 /// What a task can ask about where it runs.

@@ -22,6 +22,7 @@ const ORDER: &[&[&str]] = &[
     &["runtime"],
     &["function"],
     &["task"],
+    &["primitives"],
     // The contract: `backend/mod.rs` and the files beside it that are not a backend.
     &["backend"],
     &["worker"],

@@ -60,3 +60,10 @@ fn upstream() -> Option<Executor> {
 fn upstream() -> Option<Executor> {
     None
 }
+
+impl Executor {
+    /// Is it the pool that this process works for?
+    pub(crate) fn is_upstream(&self) -> bool {
+        upstream().is_some_and(|upstream| Arc::ptr_eq(upstream.pool(), self.pool()))
+    }
+}

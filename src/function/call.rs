@@ -70,6 +70,15 @@ impl Bytes {
         }
     }
 
+    /// All of it, to be shared.
+    pub(crate) fn into_whole(self) -> Arc<Vec<u8>> {
+        match self {
+            Self::Own(bytes) => Arc::new(bytes),
+            Self::Shared { all, from: 0 } => all,
+            behind @ Self::Shared { .. } => Arc::new(behind.to_vec()),
+        }
+    }
+
     /// What is behind the first `n` bytes. Does not copy what is shared.
     pub(crate) fn behind(&self, n: usize) -> Self {
         match self {

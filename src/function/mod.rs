@@ -22,7 +22,9 @@ pub(crate) use chunk::{
 pub(crate) use named::{Named, Names};
 pub use outcome::InitOutcome;
 pub use placed::{Scattered, SharedSlice};
-pub(crate) use ship::{Packed, open, pack, pack_here, perform, ship, ship_async, ship_packed, unpack};
+pub(crate) use ship::{
+    Packed, open, pack, pack_here, pack_ref, perform, ship, ship_async, ship_packed, unpack,
+};
 
 /// Data that can travel to a worker and back: anything that serde can encode and decode, owns what it holds and may change
 /// threads. Implemented for all such types.

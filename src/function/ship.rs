@@ -78,6 +78,12 @@ pub(crate) fn pack<T: Portable>(value: T) -> Result<Packed, TaskError> {
     Ok(Packed { bytes: bytes?.into(), names })
 }
 
+/// The same for data that the caller keeps.
+pub(crate) fn pack_ref<T: Portable>(value: &T) -> Result<Packed, TaskError> {
+    let (bytes, names) = named::collect(|| codec::encode_whole(value));
+    Ok(Packed { bytes: bytes?.into_owned().into(), names })
+}
+
 /// The same for an argument that does not leave this process.
 pub(crate) fn pack_here<T: Portable>(value: T) -> Result<Packed, TaskError> {
     let (bytes, names) = named::collect_here(|| pack_bytes(value));

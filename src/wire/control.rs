@@ -34,6 +34,8 @@ pub(crate) enum ToWorker {
     Forget { id: Name },
     /// It was asked for, or should have come, and does not. Without a reason, because it is nowhere any more.
     Missing { id: Name, why: Option<String> },
+    /// What was asked of a primitive is answered; an item of a queue is beside it.
+    Synced { request: u64, outcome: Vec<u8>, item: Option<Load> },
     /// Instead of a welcome: the process is to be no worker but to fork them.
     BeServer(Box<Orders>),
 }
@@ -90,6 +92,26 @@ pub(crate) enum ToPool {
     Ask {
         id: Name,
     },
+    /// Something is asked of a primitive, or told it, if the request is 0; an item for a queue is beside it.
+    Sync {
+        request: u64,
+        object: Name,
+        operation: Vec<u8>,
+        item: Option<Load>,
+    },
+    /// A task makes a primitive for its own pool, of the kind that is encoded here.
+    Make {
+        object: Name,
+        kind: Vec<u8>,
+    },
+    /// This process has primitives from now on, whatever the pool does with them.
+    Keep {
+        objects: Vec<Name>,
+    },
+    /// One of those is gone.
+    Unkeep {
+        object: Name,
+    },
 }
 
 impl ToPool {
@@ -113,6 +135,43 @@ pub(crate) struct Thing {
     pub(crate) len: u64,
     /// What it names in its turn; all that came before.
     pub(crate) names: Vec<Name>,
+}
+
+/// Encoded data, and what it names.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Load {
+    pub(crate) bytes: Blob,
+    pub(crate) names: Vec<Name>,
+}
+
+/// Bytes that are not walked through.
+#[derive(Debug)]
+pub(crate) struct Blob(pub(crate) std::sync::Arc<Vec<u8>>);
+
+impl Serialize for Blob {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Copied;
+
+        impl serde::de::Visitor<'_> for Copied {
+            type Value = Blob;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Blob, E> {
+                Ok(Blob(std::sync::Arc::new(bytes.to_vec())))
+            }
+        }
+
+        deserializer.deserialize_bytes(Copied)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

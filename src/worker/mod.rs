@@ -5,11 +5,11 @@ use std::fmt;
 use crate::backend::{pool::Pool, seat};
 
 #[cfg(not(all(feature = "processes", target_os = "linux")))]
-mod no_process;
+pub(crate) mod no_process;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod process;
 #[cfg(not(all(feature = "processes", target_os = "linux")))]
-use no_process as process;
+pub(crate) use no_process as process;
 mod state;
 
 pub use state::{set_state, state};

@@ -1,5 +1,12 @@
 //! Stands in for `process` where there are no worker processes.
 
+use std::sync::Arc;
+
+use crate::{
+    function::named::Id,
+    primitives::{Kind, Object},
+};
+
 pub(crate) struct Place {
     pub(crate) index: u64,
     pub(crate) worker: u64,
@@ -45,4 +52,18 @@ pub(crate) fn leave(_: &'static Here) -> Box<dyn Send + Sync> {
 
 pub(crate) fn depth() -> usize {
     0
+}
+
+/// The call that this thread performs.
+pub(crate) fn performed() -> Option<u64> {
+    None
+}
+
+/// Where a primitive of the pool's process is asked.
+pub(crate) fn stand_in(_: Id, _: Kind) -> Option<Arc<dyn Object>> {
+    None
+}
+
+pub(crate) fn make_upstream(_: Kind) -> Option<Arc<dyn Object>> {
+    None
 }

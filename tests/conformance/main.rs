@@ -41,6 +41,7 @@ mod scatter;
 mod shutdown;
 mod spawn;
 mod submit;
+mod sync;
 mod timeout;
 mod wait;
 mod workers;
@@ -74,6 +75,7 @@ macro_rules! suite {
         crate::shutdown::cases!();
         crate::spawn::cases!();
         crate::submit::cases!();
+        crate::sync::cases!();
         crate::timeout::cases!();
         crate::wait::cases!();
         crate::workers::cases!();

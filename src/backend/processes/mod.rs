@@ -16,6 +16,7 @@ mod lone;
 mod method;
 mod retell;
 mod rings;
+mod session;
 mod socket;
 mod worker;
 

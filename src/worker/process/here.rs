@@ -1,6 +1,7 @@
 //! What a worker process knows of itself, for all its threads. Owns the answer to who is asked to stop.
 
 use std::{
+    cell::Cell,
     sync::{
         Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -8,7 +9,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{capture::Delivery, outlet::Outlet, placing::Given, upstream::Sendings, words::Words};
+use super::{
+    capture::Delivery, outlet::Outlet, placing::Given, shared::Questions, upstream::Sendings, words::Words,
+};
 use crate::{
     backend::state::States,
     sys::{copy::PerCopy, lock::lock},
@@ -22,6 +25,15 @@ static HERE: PerCopy<OnceLock<Here>> = PerCopy::new(OnceLock::new(), OnceLock::n
 /// This process, if it is a worker.
 pub(crate) fn here() -> Option<&'static Here> {
     HERE.get().get()
+}
+
+thread_local! {
+    static PERFORMED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The call that this very thread performs.
+pub(crate) fn performed() -> Option<u64> {
+    PERFORMED.try_with(Cell::get).ok().filter(|ticket| *ticket != 0)
 }
 
 /// How deep the pool is that this process works for, or the one that it was forked off: a fork server, or a worker by its task.
@@ -41,6 +53,7 @@ pub(crate) struct Here {
     pub(super) outlet: Outlet,
     pub(super) upstream: Sendings,
     pub(super) delivery: Delivery,
+    pub(super) questions: Questions,
     pub(super) given: Given,
     states: States,
     pub(super) words: Words,
@@ -58,6 +71,7 @@ impl Here {
             outlet,
             upstream: Sendings::default(),
             delivery: Delivery::default(),
+            questions: Questions::default(),
             given: Given::default(),
             states: States::default(),
             words,
@@ -71,9 +85,11 @@ impl Here {
 
     pub(super) fn begin(&self, ticket: u64) {
         self.ticket.store(ticket, Ordering::Release);
+        PERFORMED.set(ticket);
     }
 
     pub(super) fn end(&self) {
+        PERFORMED.set(0);
         self.ticket.store(0, Ordering::Release);
         if self.is_watched.load(Ordering::Acquire) && self.is_watched.swap(false, Ordering::AcqRel) {
             let old = std::mem::take(&mut *lock(&self.watchers));

@@ -10,6 +10,7 @@ mod placing;
 mod records;
 mod serve;
 mod server;
+mod shared;
 mod socket;
 mod start;
 pub(crate) mod stream;
@@ -17,8 +18,9 @@ mod upstream;
 mod way;
 mod words;
 
-pub(crate) use here::{depth, here};
+pub(crate) use here::{depth, here, performed};
 pub(crate) use outlet::first;
+pub(crate) use shared::{make_upstream, stand_in};
 pub(crate) use start::go_on;
 pub(crate) use upstream::{Upstream, leave};
 

@@ -12,10 +12,9 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::de::DeserializeOwned;
 
-use super::{here::here, placing};
+use super::{here::here, placing, shared::all_of};
 use crate::{
     backend::Stats,
-    function::placed::travel::found,
     sys::{
         lock::lock,
         process::{own_group_kill, recv_some, recv_with, send_with},
@@ -127,7 +126,11 @@ fn hear(message: ToWorker, files: &mut VecDeque<Vec<OwnedFd>>) {
         }
         ToWorker::Forget { id } => placing::forget(id.into()),
         ToWorker::Missing { id, why } => placing::is_missing(id.into(), why),
-        ToWorker::Ended { id, result, names } => here.upstream.ended(id, result, found(&names)),
+        ToWorker::Ended { id, result, names } => {
+            let names = all_of(here, &names);
+            here.upstream.ended(id, result, names);
+        }
+        ToWorker::Synced { request, outcome, item } => here.questions.answered(request, &outcome, item),
         ToWorker::Gone { completed, failed, cancelled } => {
             here.upstream.gone(Stats { queued: 0, running: 0, completed, failed, cancelled });
         }

@@ -109,6 +109,7 @@ impl Bench {
             exit_now(0);
         }
         here.end();
+        here.questions.keep(here);
         if let Some(capture) = capture {
             capture.end();
         }

@@ -105,6 +105,8 @@ impl Worker {
         let phase = mem::replace(&mut state.phase, Phase::Gone);
         state.alarm = None;
         Self::recall_behind(state, 1);
+        // Before anybody hears that it is lost.
+        self.session.end();
         let lane = state.lane.take();
         // One that is ready and dies each time before its first call would be replaced for ever, as fast as that goes.
         let mut stillborn = (phase == Phase::Starting).then_some("it was ready");

@@ -38,6 +38,7 @@ use super::{
     crew::Crew,
     inner::Inner,
     link::{Link, Received, Size},
+    session::Session,
 };
 use crate::{
     backend::{lane::Lane, queue::Entry, seat::Seat},
@@ -63,6 +64,7 @@ pub(super) struct Worker {
     child: Child,
     control: Control,
     inner: Inner,
+    session: Session,
     placing: Placing,
     size: Size,
     /// Taken without waiting, by who looks after the worker.
@@ -185,6 +187,7 @@ impl Worker {
             ready: AtomicBool::new(false),
             control: Control::new(control),
             inner: Inner::default(),
+            session: Session::default(),
             placing: Placing::default(),
             size,
             child,

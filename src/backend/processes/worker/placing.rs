@@ -16,11 +16,12 @@ use std::{
 
 use super::Worker;
 use crate::{
+    backend::processes::session::find_all,
     error::TaskError,
     function::{
         Named, Names,
         named::{Id, IdMap},
-        placed::{Holder, Parcel, as_parcel, registry, travel::found},
+        placed::{Holder, Parcel, as_parcel, registry},
     },
     sys::lock::lock,
     wire::control::{Name, Thing, ToWorker},
@@ -104,6 +105,7 @@ impl Worker {
             return self.say_apart(ToWorker::Ended { id, result, names: Vec::new() });
         }
         self.enqueue(&names);
+        self.session.lend(&names);
         self.push(Letter::Ended { id, result, names });
     }
 
@@ -200,7 +202,7 @@ impl Worker {
     }
 
     pub(super) fn has_named(&self, ticket: u64, names: &[Name]) {
-        let names = found(names);
+        let names = find_all(names);
         lock(&self.placing.back).named.entry(ticket).or_default().extend(names);
     }
 

@@ -4,9 +4,8 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{State, Worker};
 use crate::{
-    backend::processes::{control::Heard, inner::Farewell},
+    backend::processes::{control::Heard, inner::Farewell, session::find_all},
     error::TaskError,
-    function::placed::travel::found,
     policy::CancellationPolicy,
     wire::control::{ToPool, ToWorker},
 };
@@ -64,7 +63,7 @@ impl Worker {
             ToPool::InitializerFailed(reason) => crew.give_up(TaskError::InitializerFailed(reason)),
             ToPool::Submit(submission) => {
                 if let Some(pool) = crew.pool() {
-                    let names = found(&submission.names);
+                    let names = find_all(&submission.names);
                     self.has_submitted();
                     self.inner.submit(self, &pool, submission, names);
                 }
@@ -104,6 +103,12 @@ impl Worker {
             ToPool::Place { ticket, thing } => self.was_sent(ticket, *thing, file),
             ToPool::Named { ticket, names } => self.has_named(ticket, &names),
             ToPool::Ask { id } => self.was_asked(id.into()),
+            ToPool::Sync { request, object, operation, item } => {
+                self.session.ask(self, request, object, &operation, item);
+            }
+            ToPool::Make { object, kind } => self.session.make(object, &kind),
+            ToPool::Keep { objects } => self.session.keep(&objects),
+            ToPool::Unkeep { object } => self.session.unkeep(object),
         }
     }
 }
