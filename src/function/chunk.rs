@@ -68,7 +68,7 @@ fn pack_inputs<A: Portable>(entry: u64, inputs: &mut Vec<A>, may_cut: bool) -> C
     let enough = if may_cut { LARGE_ENOUGH } else { LARGE };
     let (mut arg, mut tasks) = (Vec::new(), 0);
     let mut left = std::mem::take(inputs).into_iter();
-    let ((), names) = named::collect(|| {
+    let ((), names) = named::collect_of::<A, _>(|| {
         while arg.len() < enough
             && let Some(input) = left.next()
         {
@@ -186,7 +186,7 @@ fn each<A: Portable, R: Portable>(
     while let Some(input) = next(&mut inputs) {
         let is_over = || around.is_stopped() || around.is_trimmed();
         let result = if is_over() { Err(TaskError::Cancelled) } else { get(input).and_then(&mut f) };
-        let (tag, names) = named::collect(|| put(result, out));
+        let (tag, names) = named::collect_of::<R, _>(|| put(result, out));
         counted.count(tag);
         if !names.is_empty() {
             // Before it is kept: what outlives the worker names them.

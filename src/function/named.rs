@@ -3,11 +3,12 @@
 //! data gets at them, is for those who name them.
 
 use std::{
-    any::Any,
+    any::{Any, TypeId},
     cell::RefCell,
     collections::HashMap,
     fmt,
     hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState},
+    mem::needs_drop,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -134,6 +135,16 @@ const MEMORY: usize = 16;
 
 /// Runs an encoder, and gives what the data names.
 pub(crate) fn collect<T>(encode: impl FnOnce() -> T) -> (T, Names) {
+    run(encode, false)
+}
+
+/// The same for an encoder of `V`. Most values hold nothing that could name anything, which is known when the program is built: what
+/// names another holds a share in it, and has to be dropped.
+pub(crate) fn collect_of<V: 'static, T>(encode: impl FnOnce() -> T) -> (T, Names) {
+    let id = TypeId::of::<V>();
+    if !needs_drop::<V>() || id == TypeId::of::<Vec<u8>>() || id == TypeId::of::<String>() {
+        return (encode(), Names::new());
+    }
     run(encode, false)
 }
 

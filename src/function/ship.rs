@@ -74,7 +74,7 @@ impl Packed {
 
 /// Encodes an argument and drops it.
 pub(crate) fn pack<T: Portable>(value: T) -> Result<Packed, TaskError> {
-    let (bytes, names) = named::collect(|| pack_bytes(value));
+    let (bytes, names) = named::collect_of::<T, _>(|| pack_bytes(value));
     Ok(Packed { bytes: bytes?.into(), names })
 }
 
@@ -98,7 +98,7 @@ fn pack_bytes<T: Portable>(value: T) -> Result<Vec<u8>, TaskError> {
 
 /// Encodes the result of a call, and says what it names.
 fn pack_result<T: Portable>(value: T, out: &mut Vec<u8>, around: &dyn Around) -> Result<(), TaskError> {
-    let (done, names) = named::collect(|| codec::pack_into(value, out));
+    let (done, names) = named::collect_of::<T, _>(|| codec::pack_into(value, out));
     if !names.is_empty() && done.is_ok() {
         around.named(names);
     }
