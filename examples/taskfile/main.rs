@@ -168,7 +168,7 @@ fn graph(
 fn in_order<'a>(tasks: &[&'a Task]) -> Result<Vec<&'a Task>> {
     let mut names = TaskGraph::new();
     for task in tasks {
-        names.task(&task.name, |()| (), ()).after(task.after.keys());
+        names.task(&task.name, |()| (), ()).after(task.after.keys().map(String::as_str));
     }
     let by_name: HashMap<_, _> = tasks.iter().map(|task| (task.name.as_str(), *task)).collect();
     Ok(names.order()?.into_iter().map(|name| by_name[name]).collect())

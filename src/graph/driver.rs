@@ -22,10 +22,13 @@ use super::{
 };
 use crate::{
     backend::room::Entering,
-    error::TaskError,
+    error::{PanicInfo, TaskError},
     executor::Executor,
     policy::CancellationPolicy,
-    task::{TaskOptions, catch::discard},
+    task::{
+        TaskOptions,
+        catch::{catch, discard},
+    },
 };
 
 pub(super) struct Driver {
@@ -46,9 +49,10 @@ pub(super) struct Driver {
     span: tracing::Span,
 }
 
-/// A task as long as it is not reported.
+/// A task and what it waits for.
 struct Waiting {
-    name: String,
+    /// None when it is reported.
+    name: Option<String>,
     /// How many tasks it waits for.
     waits_for: usize,
     inputs: Vec<usize>,
@@ -69,9 +73,9 @@ impl Driver {
         let ready = ready.map(|node| plan.rank(node)).collect();
         let waiting = entries.into_iter().zip(waits_for).map(|(entry, waits_for)| {
             let mut options = entry.options;
-            options.capture_output = entry.capture_output.unwrap_or(capture_output);
+            options.capture_output.get_or_insert(capture_output);
             Waiting {
-                name: entry.name,
+                name: Some(entry.name),
                 waits_for,
                 inputs: entry.inputs.into_iter().map(|key| key.node).collect(),
                 launch: Some(entry.launch),
@@ -100,21 +104,17 @@ impl Driver {
         self.left == 0
     }
 
-    /// Goes on as far as it can now. Where tasks run in polls, that is one task.
-    pub(super) fn step(&mut self, told: &Told, cx: &mut Context<'_>) {
-        loop {
-            if let Some(policy) = told.take_order() {
-                self.stop(policy, told);
-            }
-            self.launch(told, cx);
-            match self.under_way.poll_next_unpin(cx) {
-                Poll::Ready(Some((node, landed))) => self.landed(node, landed, told),
-                Poll::Ready(None) | Poll::Pending => return,
-            }
-            if self.in_polls {
-                return;
-            }
+    /// Does what can be done now, until a task ends. False when none has.
+    pub(super) fn step(&mut self, told: &Told, cx: &mut Context<'_>) -> bool {
+        if let Some(policy) = told.take_order() {
+            self.stop(policy, told);
         }
+        self.launch(told, cx);
+        let Poll::Ready(Some((node, landed))) = self.under_way.poll_next_unpin(cx) else {
+            return false;
+        };
+        self.landed(node, landed, told);
+        true
     }
 
     /// Brings into the pool what is ready, as long as there are workers for it and room in the queue.
@@ -135,7 +135,7 @@ impl Driver {
             let waiting = &mut self.nodes[node];
             let goes_on = self.results.is_wanted(node);
             let mut options = mem::take(&mut waiting.options);
-            options.name.get_or_insert_with(|| waiting.name.as_str().into());
+            options.name = options.name.or_else(|| waiting.name.as_deref().map(Into::into));
             let site = Site {
                 pool: &self.pool,
                 options,
@@ -144,8 +144,21 @@ impl Driver {
                 keep: waiting.keep.filter(|_| goes_on),
             };
             told.launched();
-            match self.span.in_scope(|| launch(site)) {
-                Ok(flight) => self.under_way.push(UnderWay { node, alone: !self.in_polls, flight }),
+            let mut launched = Ok(None);
+            // Whoever listens to tracing is foreign code. If it panics on the way out, the task is in the pool all the same.
+            let entered = catch(|| self.span.in_scope(|| launched = launch(site).map(Some)));
+            if let (Ok(None), Err(panic)) = (&launched, entered) {
+                launched = Err(TaskError::Panicked(panic));
+            }
+            match launched {
+                Ok(flight) => {
+                    let alone = !self.in_polls;
+                    self.under_way.extend(flight.map(|flight| UnderWay {
+                        node,
+                        alone,
+                        flight: Some(flight),
+                    }));
+                }
                 Err(error) => {
                     self.pool.pool().room().leave();
                     self.landed(node, error.into(), told);
@@ -206,7 +219,7 @@ impl Driver {
     /// Reports a task, once and for all, and gives its name.
     fn report(&mut self, node: usize, report: NodeReport, was_started: bool, told: &Told) -> String {
         self.left -= 1;
-        let name = mem::take(&mut self.nodes[node].name);
+        let name = self.nodes[node].name.take().unwrap_or_default();
         told.report(name.clone(), report, was_started);
         name
     }
@@ -234,6 +247,17 @@ impl Driver {
         }
     }
 
+    /// Reports all that is left, because something here has panicked that must not. Nobody knows in what state it left the rest.
+    pub(super) fn break_off(&mut self, panic: &PanicInfo, told: &Told) {
+        let reason = TaskError::Broken(format!("what drives its graph has panicked: {panic}"));
+        self.give_up(&Outcome::Cancelled, &reason, told);
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].name.is_some() {
+                self.report(node, NodeReport::never_started(Outcome::Failed, reason.clone()), true, told);
+            }
+        }
+    }
+
     /// Reports a task that will not be started. False when it was, or is over.
     fn skip(&mut self, node: usize, outcome: Outcome, reason: TaskError, told: &Told) -> bool {
         let Some(launch) = self.nodes[node].launch.take() else {
@@ -254,7 +278,7 @@ impl Driver {
         // What waits goes first: a worker that is stopped takes the next task, and that would be one that ran before.
         for policy in [policy & CancellationPolicy::PENDING, policy & CancellationPolicy::RUNNING] {
             if !policy.is_empty() {
-                self.under_way.iter().for_each(|under_way| under_way.flight.apply(policy));
+                self.under_way.iter().for_each(|under_way| under_way.apply(policy));
             }
             if policy.contains(CancellationPolicy::PENDING) {
                 self.give_up(&Outcome::Cancelled, &TaskError::Cancelled, told);

@@ -147,7 +147,7 @@ impl<R: Send + 'static, T: Send + 'static> Flight for Away<R, T> {
     }
 
     fn apply(&self, policy: CancellationPolicy) {
-        self.handle.apply(policy);
+        discard(catch(|| self.handle.apply(policy)));
     }
 }
 
@@ -155,7 +155,16 @@ impl<R: Send + 'static, T: Send + 'static> Flight for Away<R, T> {
 pub(super) struct UnderWay {
     pub(super) node: usize,
     pub(super) alone: bool,
-    pub(super) flight: Box<dyn Flight>,
+    /// None when it is back.
+    pub(super) flight: Option<Box<dyn Flight>>,
+}
+
+impl UnderWay {
+    pub(super) fn apply(&self, policy: CancellationPolicy) {
+        if let Some(flight) = &self.flight {
+            flight.apply(policy);
+        }
+    }
 }
 
 impl Future for UnderWay {
@@ -163,6 +172,14 @@ impl Future for UnderWay {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (node, alone) = (self.node, self.alone);
-        self.flight.poll(alone, cx).map(|landed| (node, landed))
+        let Some(flight) = &mut self.flight else {
+            return Poll::Pending;
+        };
+        let poll = flight.poll(alone, cx);
+        if poll.is_ready() {
+            // What it drops must not take its result along.
+            discard(self.flight.take());
+        }
+        poll.map(|landed| (node, landed))
     }
 }

@@ -17,8 +17,6 @@ pub(super) struct Entry {
     /// Tasks whose results are its argument.
     pub(super) inputs: Vec<Key>,
     pub(super) options: TaskOptions,
-    /// The task's own word; otherwise the graph's goes.
-    pub(super) capture_output: Option<bool>,
     pub(super) cost: u32,
     pub(super) launch: Launch,
     /// Somebody has the key to its result.
@@ -60,9 +58,13 @@ impl<'g, R> Node<'g, R> {
     /// ```
     /// let mut graph = polypool::graph::TaskGraph::new();
     /// graph.task("test", |()| (), ()).after(["build", "fixtures"]);
+    ///
+    /// let crates: Vec<String> = (0..3).map(|n| format!("crate {n}")).collect();
+    /// graph.task("build", |()| (), ()).after(crates.iter().map(String::as_str));
+    /// graph.task("fixtures", |()| (), ()).after([]);
     /// ```
-    pub fn after<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.entry().after.extend(names.into_iter().map(|name| name.as_ref().to_owned()));
+    pub fn after<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.entry().after.extend(names.into_iter().map(str::to_owned));
         self
     }
 
@@ -125,12 +127,12 @@ impl<'g, R> Node<'g, R> {
     /// graph.task("interactive", |()| (), ()).capture_output(false);
     /// ```
     pub fn capture_output(mut self, yes: bool) -> Self {
-        self.entry().capture_output = Some(yes);
+        self.entry().options.capture_output = Some(yes);
         self
     }
 
     /// Sets all options at once, in place of what was set before. A name among them is what events call the task; without one
-    /// it is the name in the graph.
+    /// it is the name in the graph. Where they say nothing of output, what the [graph](TaskGraph::capture_output) says goes.
     ///
     /// # Examples
     /// ```
@@ -140,9 +142,7 @@ impl<'g, R> Node<'g, R> {
     /// graph.task("b", |()| (), ()).options(careful);
     /// ```
     pub fn options(mut self, options: TaskOptions) -> Self {
-        let entry = self.entry();
-        entry.capture_output = options.capture_output.then_some(true);
-        entry.options = options;
+        self.entry().options = options;
         self
     }
 

@@ -177,10 +177,9 @@ impl Stream for GraphRun {
         let poll = match this.shared.told.try_next() {
             Some(report) => Poll::Ready(Some(report)),
             None => {
-                if this.shared.in_polls() {
-                    this.shared.drive_in_poll(cx);
-                }
-                this.shared.told.poll_next(cx)
+                this.shared.told.listen(cx.waker());
+                this.shared.drive_in_poll();
+                this.shared.told.poll_next()
             }
         };
         if poll.is_ready() {

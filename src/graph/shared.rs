@@ -8,11 +8,16 @@
 //! 2. Who has driven goes back to 0 only if nothing was added meanwhile, and drives once more if something was.
 //! 3. The driver is out of its place while it is driven: what the user wrote (to clone, encode, decode and drop values) runs under
 //!    no lock, and a turn that comes out of it is noted and waits.
+//! 4. A panic stays with the task that it concerns. One that comes out of the driver all the same ends the graph, and each of its
+//!    tasks is reported.
 //!
 //! Who drives goes on as long as others add turns, which in a graph of tiny tasks may be to its end, and runs what the user wrote. A
 //! thread on which a worker of the pool has just ended a task may as well do that. Others must not: the user's own, one that keeps
 //! time, one that talks to many workers elsewhere. For them a thread of the runtime is borrowed, unless the run is to stop, which
-//! is soon done.
+//! is soon done. All threads of a runtime may be taken by those who wait for their graphs, so the turn is offered meanwhile: a poll
+//! of the run takes it, too, for a while.
+//!
+//! The waker of who polls is kept here and given to nobody. It is foreign code: one that panics would leave others half-way.
 
 use std::{
     any::Any,
@@ -20,7 +25,7 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -38,10 +43,21 @@ use crate::{
     task::catch::{catch, discard, wake},
 };
 
+/// How many tasks' ends a poll takes in hand before it leaves the rest to whoever comes.
+const IN_A_POLL: usize = 64;
+
+/// A turn was taken, and waits for somebody who uses it.
+const OFFERED: u8 = 1;
+/// A thread was asked for, and has not come.
+const ASKED: u8 = 2;
+
 pub(super) struct Shared {
     turns: AtomicUsize,
+    offer: AtomicU8,
     /// None while it is driven, and when the graph is over.
     driver: Mutex<Option<Box<Driver>>>,
+    /// Wakes the driver.
+    waker: Waker,
     pub(super) told: Told,
     pub(super) anchor: Arc<Anchor>,
 }
@@ -49,9 +65,11 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(driver: Driver, total: usize, pool: &Executor) -> Arc<Self> {
         let progress = Progress { total, ..Progress::default() };
-        let shared = Arc::new(Self {
+        let shared = Arc::new_cyclic(|shared| Self {
             turns: AtomicUsize::new(0),
+            offer: AtomicU8::new(0),
             driver: Mutex::new(Some(Box::new(driver))),
+            waker: Waker::from(Arc::new(Turn(Weak::clone(shared)))),
             told: Told::new(progress),
             anchor: Arc::clone(pool.anchor()),
         });
@@ -68,51 +86,81 @@ impl Shared {
     /// Has the graph driven elsewhere.
     pub(super) fn drive(self: &Arc<Self>) {
         if self.takes_turn() {
-            let taken = Taken::new(Arc::clone(self));
-            self.anchor.pool.port().spawn_blocking(move || drop(taken));
+            self.offer();
         }
     }
 
     /// Has no more tasks started and drives the graph here, which is soon done. (Where tasks run in polls, who polls was woken.)
-    pub(super) fn stop(self: &Arc<Self>, policy: CancellationPolicy) {
+    pub(super) fn stop(&self, policy: CancellationPolicy) {
         self.told.order(policy | CancellationPolicy::PENDING);
         if !self.in_polls() && self.takes_turn() {
-            drop(Taken::new(Arc::clone(self)));
+            self.drive_on(usize::MAX);
         }
     }
 
-    /// Drives the graph in the poll of who waits for it.
-    pub(super) fn drive_in_poll(&self, cx: &mut Context<'_>) {
-        if self.takes_turn() {
-            self.drive_on(cx);
+    /// Drives the graph in the poll of who waits for it: by a task where tasks run in polls, otherwise if nobody else has come to
+    /// do it, and for a while only.
+    pub(super) fn drive_in_poll(self: &Arc<Self>) {
+        if self.in_polls() {
+            self.step();
+        } else if self.takes_offer() && !self.drive_on(IN_A_POLL) {
+            self.offer();
         }
     }
 
     fn takes_turn(&self) -> bool {
-        self.turns.fetch_add(1, Ordering::AcqRel) == 0
+        self.turns.fetch_add(1, Ordering::AcqRel) == 0 || self.takes_offer()
     }
 
-    fn drive_on(&self, cx: &mut Context<'_>) {
-        let mut seen = 1;
-        loop {
-            let driver = lock(&self.driver).take();
-            if let Some(mut driver) = driver {
-                driver.step(&self.told, cx);
-                if driver.is_over() {
-                    discard(driver);
-                } else {
-                    *lock(&self.driver) = Some(driver);
-                }
-            }
-            match self.turns.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return,
-                Err(now) => seen = now,
+    fn takes_offer(&self) -> bool {
+        self.offer.fetch_and(!OFFERED, Ordering::AcqRel) & OFFERED != 0
+    }
+
+    /// Leaves a turn that was taken to whoever comes first.
+    fn offer(self: &Arc<Self>) {
+        let was = self.offer.fetch_or(OFFERED | ASKED, Ordering::AcqRel);
+        if was & ASKED == 0 {
+            let asked = Asked(Arc::downgrade(self));
+            self.anchor.pool.port().spawn_blocking(move || drop(asked));
+        }
+        self.told.wake();
+    }
+
+    /// Uses a turn that was taken, for so many steps. False when there may be more to do: then the turn is still taken.
+    fn drive_on(&self, steps: usize) -> bool {
+        for _ in 0..steps {
+            let seen = self.turns.load(Ordering::Acquire);
+            let goes_on = self.step();
+            if !goes_on && self.turns.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return true;
             }
         }
+        false
+    }
+
+    /// Has the driver do what it can until a task ends. False when it waits for that, or the graph is over.
+    fn step(&self) -> bool {
+        let driver = lock(&self.driver).take();
+        let Some(mut driver) = driver else {
+            return false;
+        };
+        let mut cx = Context::from_waker(&self.waker);
+        let goes_on = catch(|| driver.step(&self.told, &mut cx)).unwrap_or_else(|panic| {
+            driver.break_off(&panic, &self.told);
+            false
+        });
+        if driver.is_over() {
+            discard(driver);
+            return false;
+        }
+        *lock(&self.driver) = Some(driver);
+        goes_on
     }
 
     /// Nobody will poll the run again.
     pub(super) fn leave(self: &Arc<Self>, policy: CancellationPolicy) {
+        let goes_on = !self.in_polls() && !policy.contains(CancellationPolicy::PENDING);
+        self.told.left(goes_on.then(|| Arc::clone(self)));
         if self.told.is_over() {
             return;
         }
@@ -123,15 +171,11 @@ impl Shared {
                 driver.stop(policy | CancellationPolicy::PENDING, &self.told);
                 discard(driver);
             }
-            return;
-        }
-        if policy.contains(CancellationPolicy::PENDING) {
-            self.told.left(None);
-            self.stop(policy);
-        } else {
-            self.told.left(Some(Arc::clone(self)));
+        } else if goes_on {
             self.told.order(policy);
             self.drive();
+        } else {
+            self.stop(policy);
         }
     }
 }
@@ -156,27 +200,27 @@ impl Wake for Turn {
         let Some(shared) = self.0.upgrade() else {
             return;
         };
-        if !shared.anchor.is_at_work_here() {
+        if shared.in_polls() {
+            shared.told.wake();
+        } else if !shared.anchor.is_at_work_here() {
             shared.drive();
         } else if shared.takes_turn() {
-            drop(Taken(shared, Waker::from(Arc::clone(self))));
+            shared.drive_on(usize::MAX);
         }
     }
 }
 
-/// A turn that was taken and must be used: it is, when this is dropped, also by a runtime that has ended.
-struct Taken(Arc<Shared>, Waker);
+/// A thread that was asked for. It uses what is offered when this is dropped, also by a runtime that has ended.
+struct Asked(Weak<Shared>);
 
-impl Taken {
-    fn new(shared: Arc<Shared>) -> Self {
-        let waker = Waker::from(Arc::new(Turn(Arc::downgrade(&shared))));
-        Self(shared, waker)
-    }
-}
-
-impl Drop for Taken {
+impl Drop for Asked {
     fn drop(&mut self) {
-        self.0.drive_on(&mut Context::from_waker(&self.1));
+        let Some(shared) = self.0.upgrade() else {
+            return;
+        };
+        if shared.offer.swap(0, Ordering::AcqRel) & OFFERED != 0 {
+            shared.drive_on(usize::MAX);
+        }
     }
 }
 
@@ -254,17 +298,30 @@ impl Told {
         lock(&self.state).reports.pop_front()
     }
 
-    /// The next report, or None when there was the last one.
-    pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<(String, NodeReport)>> {
+    /// Has the listener woken when there is something to hear or to do.
+    pub(super) fn listen(&self, waker: &Waker) {
         // Cloning and dropping a waker is the user's code.
-        let waker = cx.waker().clone();
+        let waker = waker.clone();
+        let old = lock(&self.state).waker.replace(waker);
+        discard(old);
+    }
+
+    pub(super) fn wake(&self) {
+        let waker = lock(&self.state).waker.take();
+        waker.into_iter().for_each(wake);
+    }
+
+    /// The next report, or None when there was the last one. Who gets either listens no more.
+    pub(super) fn poll_next(&self) -> Poll<Option<(String, NodeReport)>> {
         let mut state = lock(&self.state);
         let next = state.reports.pop_front();
-        let poll = if next.is_some() || state.is_over() { Poll::Ready(next) } else { Poll::Pending };
-        let unused = if poll.is_pending() { state.waker.replace(waker) } else { Some(waker) };
+        if next.is_none() && !state.is_over() {
+            return Poll::Pending;
+        }
+        let unused = state.waker.take();
         drop(state);
-        drop(unused);
-        poll
+        discard(unused);
+        Poll::Ready(next)
     }
 
     /// How many reports there are still to come.
@@ -283,12 +340,17 @@ impl Told {
 
     #[cfg(feature = "progress")]
     pub(super) fn set_bar(&self, bar: Bar) {
-        let (old, progress) = {
-            let mut state = lock(&self.state);
-            (mem::replace(&mut state.bar, bar.clone()), state.progress)
-        };
+        let old = mem::replace(&mut lock(&self.state).bar, bar.clone());
         drop(old);
-        bar.show(progress);
+        // A task that ends meanwhile may be shown before and must not be taken back.
+        let mut shown = None;
+        loop {
+            let progress = self.progress();
+            if shown.replace(progress.ended()) == Some(progress.ended()) {
+                return;
+            }
+            bar.show(progress);
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -315,5 +377,55 @@ impl Told {
             (mem::take(&mut state.reports), mem::take(&mut state.kept), state.waker.take())
         };
         discard(unheard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+    use crate::{
+        error::TaskError,
+        graph::{
+            Outcome, TaskGraph,
+            flight::{Flight, Landed},
+        },
+    };
+
+    /// What no task can do.
+    struct Bomb;
+
+    impl Flight for Bomb {
+        fn poll(&mut self, _: bool, _: &mut Context<'_>) -> Poll<Landed> {
+            panic!("out of the driver");
+        }
+
+        fn apply(&self, _: CancellationPolicy) {}
+    }
+
+    #[test]
+    fn panic_in_the_driver_ends_the_graph_and_every_task_is_reported() {
+        for pool in [Executor::serial(), Executor::threads(1).expect("a pool")] {
+            let mut graph = TaskGraph::new();
+            let first = graph.task("first", |()| 1, ()).output();
+            graph.task("bomb", |()| (), ()).after(["first"]);
+            graph.task("next", |()| (), ()).after(["bomb"]);
+            graph.entries[1].launch = Box::new(|_| Ok(Box::new(Bomb)));
+            let mut run = graph.run(&pool).expect("a run");
+            let told = futures::executor::block_on((&mut run).collect::<Vec<_>>());
+            let outcomes: Vec<_> =
+                told.iter().map(|(name, report)| (name.as_str(), &report.outcome)).collect();
+            let expected =
+                [("first", Outcome::Done), ("next", Outcome::Cancelled), ("bomb", Outcome::Failed)];
+            assert_eq!(outcomes, expected.each_ref().map(|(name, outcome)| (*name, outcome)));
+            for (_, report) in &told[1..] {
+                assert!(
+                    matches!(&report.result, Err(TaskError::Broken(why)) if why.contains("out of the driver"))
+                );
+            }
+            assert_eq!(run.progress().running, 0);
+            assert_eq!(run.take_output(first), Some(1));
+        }
     }
 }

@@ -208,7 +208,6 @@ impl TaskGraph {
             after: Vec::new(),
             inputs: keys,
             options: TaskOptions::new(),
-            capture_output: None,
             cost: 1,
             launch: launch(inputs),
             has_output: false,

@@ -21,7 +21,7 @@ pub struct TaskOptions {
     pub(crate) retries: Option<u32>,
     pub(crate) priority: i32,
     pub(crate) name: Option<Arc<str>>,
-    pub(crate) capture_output: bool,
+    pub(crate) capture_output: Option<bool>,
 }
 
 impl TaskOptions {
@@ -108,7 +108,7 @@ impl TaskOptions {
     /// ```
     #[must_use]
     pub fn capture_output(mut self, yes: bool) -> Self {
-        self.capture_output = yes;
+        self.capture_output = Some(yes);
         self
     }
 }

@@ -29,7 +29,8 @@ fn failure_before_a_hundred_thousand() {
         graph.try_task("bad", |()| Err::<(), _>("no"), ());
         graph.task("0", |()| (), ()).after(["bad"]);
         for n in 1..MANY {
-            graph.task(n.to_string(), |()| (), ()).after([(n - 1).to_string(), (n / 2).to_string()]);
+            let after = [(n - 1).to_string(), (n / 2).to_string()];
+            graph.task(n.to_string(), |()| (), ()).after(after.iter().map(String::as_str));
         }
         let summary = graph.run(&Executor::threads(2).unwrap()).unwrap().finish().await;
         assert_eq!((summary.failed, summary.skipped), (1, MANY));
@@ -44,7 +45,8 @@ fn chain_of_twenty_thousand_with_long_edges() {
         let mut last = graph.task("0", |n: u64| n, 0).output();
         for n in 1..=LONG {
             let node = graph.task_from(n.to_string(), |n| n + 1, last);
-            last = node.after((2..6).filter(|back| n >= *back).map(|back| (n - back).to_string())).output();
+            let after: Vec<_> = (2..6).filter(|back| n >= *back).map(|back| (n - back).to_string()).collect();
+            last = node.after(after.iter().map(String::as_str)).output();
         }
         let mut run = graph.run(&Executor::threads(3).unwrap()).unwrap();
         assert!(run.finish().await.is_success());
@@ -81,6 +83,161 @@ fn bar_goes_on_without_polls() {
         let mut run = graph.run(&Executor::threads(1).unwrap()).unwrap().progress_bar(bar.clone());
         run.finish().await;
         assert_eq!((bar.position(), bar.length()), (3, Some(3)));
+    });
+}
+
+/// A terminal that sets a graph off and sees it move on, when it is drawn to.
+#[cfg(feature = "progress")]
+mod terminal {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::gate::Gate;
+
+    #[derive(Debug, Clone)]
+    pub struct Terminal {
+        pub armed: Arc<AtomicBool>,
+        pub first: Gate,
+        pub second: Gate,
+    }
+
+    impl indicatif::TermLike for Terminal {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_str(&self, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            if self.armed.swap(false, Ordering::SeqCst) {
+                self.first.open();
+                // It is in the pool when the first one was shown.
+                futures::executor::block_on(self.second.wait_arrivals(1));
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(feature = "progress")]
+#[test]
+fn bar_does_not_go_back_when_it_is_set() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    // The terminal waits, so nobody else must on this thread.
+    let (first, second) = (crate::gate::Gate::new(), crate::gate::Gate::new());
+    let mut graph = TaskGraph::new();
+    graph.task_async("first", crate::ground::hold, (first, 1));
+    graph.task_async("second", crate::ground::hold, (second, 2)).after(["first"]);
+    let terminal = terminal::Terminal { armed: Arc::new(AtomicBool::new(false)), first, second };
+    let target = indicatif::ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+    let old = indicatif::ProgressBar::with_draw_target(None, target);
+    let run = graph.run(&Executor::threads(1).unwrap()).unwrap().progress_bar(old);
+    terminal.armed.store(true, Ordering::SeqCst);
+    // The old one is drawn for the last time when it is dropped, and meanwhile the first task ends.
+    let bar = indicatif::ProgressBar::hidden();
+    let mut run = run.progress_bar(bar.clone());
+    assert!(!terminal.armed.load(Ordering::SeqCst));
+    assert_eq!(bar.position(), 1);
+    second.open();
+    crate::ground::run(Host::Bare, async {
+        run.finish().await;
+        assert_eq!(bar.position(), 2);
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn graphs_awaited_on_all_the_threads_of_a_runtime_that_may_block() {
+    use crate::gate::Gate;
+    use crate::ground::{hold, mark};
+
+    const WAITERS: usize = 2;
+    let backends = [
+        "tasks",
+        #[cfg(all(feature = "processes", target_os = "linux"))]
+        "processes",
+    ];
+    run(Host::Bare, async {
+        for backend in backends {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .max_blocking_threads(WAITERS)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let pool = Executor::builder().backend(backend).max_workers(2).build().unwrap();
+                let all = std::sync::Arc::new(std::sync::Barrier::new(WAITERS));
+                let waiters: Vec<_> = (0..WAITERS)
+                    .map(|_| {
+                        let (pool, all) = (pool.clone(), std::sync::Arc::clone(&all));
+                        tokio::task::spawn_blocking(move || {
+                            all.wait();
+                            let gate = Gate::new();
+                            let mut graph = TaskGraph::new();
+                            for n in 0..100 {
+                                let node = graph.task(n.to_string(), mark, (gate, n));
+                                if n % 10 > 0 {
+                                    node.after([(n - 1).to_string().as_str()]);
+                                }
+                            }
+                            let mut run = graph.run(&pool).unwrap();
+                            let summary = futures::executor::block_on(run.finish());
+                            // The others go on until here.
+                            all.wait();
+                            summary
+                        })
+                    })
+                    .collect();
+                for waiter in waiters {
+                    assert_eq!(waiter.await.unwrap().to_string(), "100 done");
+                }
+                // With the threads taken by others, it is driven by who polls, stopped by who stops it, and goes when it is dropped.
+                let door = Gate::new();
+                let taken: Vec<_> =
+                    (0..WAITERS).map(|_| tokio::task::spawn_blocking(move || door.pass_blocking())).collect();
+                let gate = Gate::new();
+                let held = || {
+                    let mut graph = TaskGraph::new();
+                    graph.task_async("held", hold, (gate, 1));
+                    graph.task("after", mark, (gate, 2)).after(["held"]);
+                    graph.run(&pool).unwrap()
+                };
+                assert_eq!(held().cancel().await.to_string(), "0 done, 2 cancelled");
+                let mut run = held();
+                assert!(futures::poll!(run.next()).is_pending());
+                gate.wait_notes(1).await;
+                drop(run);
+                gate.open();
+                assert_eq!(held().finish().await.to_string(), "2 done");
+                assert_eq!(gate.sorted_notes(), [1, 1, 2]);
+                door.open();
+                for taken in taken {
+                    taken.await.unwrap();
+                }
+            });
+        }
     });
 }
 
@@ -163,6 +320,21 @@ mod processes {
                 assert_eq!(failed, 10);
             });
         }
+    }
+
+    #[test]
+    fn options_may_say_no_to_the_graph() {
+        run(Host::Bare, async {
+            let mut graph = TaskGraph::new().capture_output(true);
+            let options = polypool::TaskOptions::new;
+            graph.try_task("as the graph", say, ("x".to_owned(), true)).options(options().retries(1));
+            graph.try_task("yes", say, ("x".to_owned(), true)).options(options().capture_output(true));
+            graph.try_task("no", say, (String::new(), true)).options(options().capture_output(false));
+            let mut run = graph.run(&Executor::processes(1).unwrap()).unwrap();
+            while let Some((name, report)) = run.next().await {
+                assert_eq!(report.stdout, if name == "no" { "" } else { "x speaks\n" }, "{name}");
+            }
+        });
     }
 
     #[test]

@@ -265,7 +265,7 @@ pub async fn second_failure_is_the_limit(rig: Rig) {
     let mut graph = TaskGraph::new().max_failures(2);
     for n in 0..5 {
         graph.try_task(format!("bad {n}"), refuse, "no".to_owned());
-        graph.task(format!("child {n}"), nothing, ()).after([format!("bad {n}")]);
+        graph.task(format!("child {n}"), nothing, ()).after([format!("bad {n}").as_str()]);
     }
     let summary = graph.run(&rig.pool(1)).unwrap().finish().await;
     assert_eq!((summary.done, summary.failed, summary.skipped), (0, 2, 8));

@@ -1,5 +1,5 @@
 //! Graphs of tasks, on every backend of this crate, with and without tokio. What a graph may look like is in `plans`; what every
-//! backend makes of it in `everywhere`; what needs workers that run by themselves in `unattended`; what is of one backend alone in
+//! backend makes of it in `everywhere`; what foreign code may not do to it in `foreign`; what needs workers that run by themselves in `unattended`; what is of one backend alone in
 //! `alone`; any graph at all in `random`.
 
 #![cfg(feature = "graph")]
@@ -20,6 +20,7 @@ mod ground;
 
 mod alone;
 mod everywhere;
+mod foreign;
 mod plans;
 mod random;
 mod unattended;
@@ -44,8 +45,8 @@ macro_rules! suite {
     };
 }
 
-suite!(serial: everywhere, random);
-suite!(threads: everywhere, unattended, random);
-suite!(tasks: everywhere, unattended, random);
+suite!(serial: everywhere, foreign, random);
+suite!(threads: everywhere, foreign, unattended, random);
+suite!(tasks: everywhere, foreign, unattended, random);
 #[cfg(all(feature = "processes", target_os = "linux"))]
-suite!(processes: everywhere, unattended, random);
+suite!(processes: everywhere, foreign, unattended, random);

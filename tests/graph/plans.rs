@@ -17,13 +17,24 @@ fn refused(graph: TaskGraph) -> String {
 fn graph(tasks: &[(&str, &[&str])]) -> TaskGraph {
     let mut graph = TaskGraph::new();
     for (name, after) in tasks {
-        graph.task(*name, nothing, ()).after(*after);
+        graph.task(*name, nothing, ()).after(after.iter().copied());
     }
     graph
 }
 
 const CYCLE: &str = "the tasks wait for each other, each for the one before it: ";
 const REMEDY: &str = "; take one of these dependencies away";
+
+#[test]
+fn names_that_a_task_comes_after() {
+    let mut graph = TaskGraph::new();
+    let owned = ["a".to_owned(), "b".to_owned()];
+    graph.task("d", nothing, ()).after(owned.iter().map(String::as_str));
+    graph.task("c", nothing, ()).after(["b", "a"]);
+    graph.task("b", nothing, ()).after(vec!["a"]).after([]);
+    graph.task("a", nothing, ()).after([]).after(vec![]);
+    assert_eq!(graph.order().unwrap(), ["a", "b", "d", "c"]);
+}
 
 #[test]
 fn cycle_of_one() {
@@ -62,7 +73,7 @@ fn very_long_cycle_is_cut_in_the_message_and_whole_in_the_error() {
     const LONG: usize = 20_000;
     let mut graph = TaskGraph::new();
     for n in 0..LONG {
-        graph.task(format!("t{n}"), nothing, ()).after([format!("t{}", (n + LONG - 1) % LONG)]);
+        graph.task(format!("t{n}"), nothing, ()).after([format!("t{}", (n + LONG - 1) % LONG).as_str()]);
     }
     let error = graph.run(&Executor::serial()).unwrap_err();
     let text = error.to_string();

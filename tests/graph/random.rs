@@ -73,9 +73,10 @@ async fn check(rig: Rig, plan: &Plan) {
     }
     for &task in &plan.order {
         let (after, fails) = &plan.tasks[task];
+        let after: Vec<_> = after.iter().map(usize::to_string).collect();
         graph
             .try_task(task.to_string(), work, (gate, task as u64, *fails))
-            .after(after.iter().map(usize::to_string))
+            .after(after.iter().map(String::as_str))
             .priority(plan.priorities[task]);
     }
     let mut run = graph.run(&rig.pool(plan.workers)).unwrap();

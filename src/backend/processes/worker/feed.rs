@@ -82,7 +82,8 @@ impl Worker {
         if !lane.begin_call(&task) {
             return true;
         }
-        let is_captured = task.has_options() && task.options().is_some_and(|options| options.capture_output);
+        let is_captured =
+            task.has_options() && task.options().and_then(|options| options.capture_output) == Some(true);
         let span = || lane.pool().span_of(task.id());
         state.capture = is_captured.then(|| Capture::begin(state.next_ticket, &self.control, span()));
         let is_captured = state.capture.as_ref().is_some_and(Capture::is_sent);
