@@ -159,6 +159,87 @@ fn pool_is_one_for_all_whatever_its_size() {
 }
 
 #[test]
+fn pool_of_the_default_backend_is_taken_by_auto_as_it_is() {
+    alone(&[], || {
+        set_default_backend("threads").unwrap();
+        let pool = of("5");
+        let automatic = of("auto");
+        assert_eq!((shape(&pool), shape(&automatic)), (("threads", 5), ("threads", 5)));
+        assert!(same(&pool, &automatic));
+        let other = of("tasks");
+        other.resize(7).unwrap();
+        assert_eq!(shape(&with_default_backend("tasks", || of("auto")).unwrap()), ("tasks", 7));
+        assert_eq!(shape(&of("on")), ("threads", cpu_count()));
+    });
+}
+
+#[cfg(feature = "config")]
+fn of_settings(config: polypool::config::PoolConfig) -> String {
+    config.executor().unwrap().backend_name().to_owned()
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn settings_that_say_nothing_are_auto() {
+    use polypool::config::PoolConfig;
+
+    alone(&[], || {
+        let first = PoolConfig::new().executor().unwrap();
+        assert!(same(&first, &PoolConfig::new().executor().unwrap()) && same(&first, &of("auto")));
+        for setting in ["processes", "threads", "tasks", "serial"] {
+            let pool = of(setting);
+            let here = |()| {
+                let named = PoolConfig::new().set("name", "mine").unwrap();
+                let file = PoolConfig::new().toml_str("[parallel]\nidle_timeout = 5", "app.toml").unwrap();
+                [PoolConfig::new(), named, file].map(of_settings)
+            };
+            assert_eq!(block_on(pool.submit(here, ())).unwrap(), ["serial"; 3], "{setting}");
+        }
+        let said = |()| of_settings(PoolConfig::new().set("n_workers", 2).unwrap());
+        assert_eq!(block_on(of("threads").submit(said, ())).unwrap(), "processes", "what is said, is done");
+    });
+}
+
+/// Reads all of the environment that is not this file's.
+#[cfg(feature = "config")]
+fn environment() -> Result<polypool::config::PoolConfig, polypool::config::ConfigError> {
+    polypool::config::PoolConfig::new()
+        .environment_from(std::env::vars_os().filter(|(name, _)| name.as_os_str() != ALONE))
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn settings_and_a_number_of_workers_that_is_empty() {
+    alone(&[("POLYPOOL_NUM_WORKERS", ""), ("OMP_NUM_THREADS", "")], || {
+        let config = environment().unwrap();
+        assert!(matches!(config.parallel(), Ok(Parallel::Auto)));
+        assert_eq!(shape(&config.executor().unwrap()), ("processes", cpu_count()));
+        assert_eq!(shape(&of("threads")), ("threads", cpu_count()));
+    });
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn settings_and_a_number_of_workers_for_all() {
+    alone(&[("POLYPOOL_NUM_WORKERS", "3")], || {
+        let config = environment().unwrap();
+        assert!(matches!(config.parallel(), Ok(Parallel::Auto)));
+        assert_eq!(shape(&config.executor().unwrap()), ("processes", 3));
+        let config = config.set("parallel_backend", "threads").unwrap();
+        assert_eq!(shape(&config.executor().unwrap()), ("threads", 3));
+    });
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn settings_and_a_number_of_workers_that_is_none() {
+    alone(&[("POLYPOOL_NUM_WORKERS", "auto")], || {
+        let error = environment().unwrap_err().to_string();
+        assert_eq!(error, Parallel::On.executor().unwrap_err().to_string());
+    });
+}
+
+#[test]
 fn pool_outlives_those_who_drop_it_and_not_those_who_shut_it_down() {
     alone(&[], || {
         for setting in ["2", "threads"] {
@@ -237,7 +318,6 @@ fn backend_in_this_process_is_never_remembered() {
         of("threads");
         assert_eq!(of("on").backend_name(), "cluster");
         set_default_backend("threads").unwrap();
-        assert_eq!(shape(&of("3")), ("threads", 3));
         assert_eq!(shape(&of("auto")), ("threads", cpu_count()), "what was named is taken, not remembered");
         of("processes");
         assert_eq!(of("3").backend_name(), "processes");

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, FromArgMatches};
+use clap::{
+    Arg, ArgAction, ArgGroup, ArgMatches, Command, FromArgMatches,
+    parser::{MatchesError, ValueSource},
+};
 
 use super::{
     Found,
@@ -34,11 +37,13 @@ use super::{
 /// # Ok::<(), polypool::config::ConfigError>(())
 /// ```
 ///
-/// Values are checked while the command line is read, so that a mistake is told as clap tells all mistakes.
+/// Values are checked while the command line is read, so that a mistake is told as clap tells all mistakes. Only whether there is such a
+/// backend turns out later, with the pool: it may be registered yet.
 ///
 /// # Options of the same name
 /// A program that has another `-n` or `--debug` gives ours another name, by their ids, which are `parallel.n_workers`,
-/// `parallel.parallel_backend`, `parallel.task_timeout` and `parallel.debug`:
+/// `parallel.parallel_backend`, `parallel.task_timeout` and `parallel.debug`. Errors, and the list of settings, call them by their names
+/// from here all the same; and their values have to be read as they are.
 ///
 /// ```
 /// use clap::{CommandFactory, FromArgMatches, Parser};
@@ -118,7 +123,14 @@ impl OptionOf {
 
     fn given(&self, matches: &ArgMatches) -> Option<Value> {
         if self.value.is_none() {
-            let is_given = matches!(matches.try_get_one::<bool>(self.id), Ok(Some(true)));
+            let is_given = match matches.try_get_one::<bool>(self.id) {
+                Ok(flag) => flag == Some(&true),
+                // The program has made it another kind of option, which counts, say.
+                Err(MatchesError::Downcast { .. }) => {
+                    matches.value_source(self.id).is_some_and(|source| source != ValueSource::DefaultValue)
+                }
+                Err(_) => false,
+            };
             return is_given.then_some(Value::Flag(true));
         }
         matches.try_get_one::<Value>(self.id).ok().flatten().cloned()

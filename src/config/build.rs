@@ -2,8 +2,7 @@
 
 use super::{
     ConfigError, Entry, PoolConfig,
-    key::{DEBUG, KEYS, Of, PARALLEL_BACKEND},
-    place::Layer,
+    key::{DEBUG, KEYS, N_WORKERS, ON_SERIAL, Of, PARALLEL, PARALLEL_BACKEND},
     processes,
     value::{Value, Way},
 };
@@ -40,7 +39,7 @@ pub(super) enum Mode {
 
 impl PoolConfig {
     /// Makes the pool. Where the settings say no more than `parallel = true` or `"auto"`, it is the one that
-    /// [`Parallel`] means; else it is a new one. Starts nothing.
+    /// [`Parallel`] means, and where they say nothing, that of [`Parallel::Auto`]; else it is a new one. Starts nothing.
     ///
     /// # Errors
     /// As [`builder`](Self::builder) and [`ExecutorBuilder::build`].
@@ -55,10 +54,13 @@ impl PoolConfig {
     /// # Ok::<(), polypool::config::ConfigError>(())
     /// ```
     pub fn executor(&self) -> Result<Executor, ConfigError> {
-        match self.plain_mode() {
-            Some(parallel) => Ok(parallel.executor()?),
-            None => Ok(self.builder()?.build()?),
+        if let Some(parallel) = self.plain_mode() {
+            return Ok(parallel.executor()?);
         }
+        self.builder()?.build().map_err(|error| match (error, self.top(ON_SERIAL)) {
+            (BuildError::Serial, Some(entry)) => refused(entry, BuildError::Serial),
+            (error, _) => error.into(),
+        })
     }
 
     /// Begins a pool, for a program that has something to add which is not its user's choice: an initializer, say.
@@ -77,6 +79,11 @@ impl PoolConfig {
         let settled = self.settle();
         let (name, is_serial) = settled.backend_name()?;
         let is_processes = name == "processes";
+        if let Some((_, entry)) = settled.workers.filter(|(n, _)| is_serial && *n != Some(1)) {
+            let remedy =
+                format!("the backend `{name}` has no use for it; take it out, or choose another backend");
+            return Err(refused(entry, BuildError::Unsupported(remedy)));
+        }
         let mut builder = Executor::builder().backend(match settled.backend {
             // Not the plain name: it may be an address.
             Some((named, _)) if !is_serial => named.to_owned(),
@@ -117,18 +124,15 @@ impl PoolConfig {
     /// # Ok::<(), polypool::config::ConfigError>(())
     /// ```
     pub fn parallel(&self) -> Result<Parallel, ConfigError> {
+        if let Some(parallel) = self.plain_mode() {
+            return Ok(parallel);
+        }
         let settled = self.settle();
         let is_plain = settled.options.is_empty();
-        // What holds for all pools anyway need not be said again.
-        let is_said = |(n, entry): &(Option<usize>, &Entry)| {
-            !entry.place.is_of_all_pools() || *n != default_workers().ok()
-        };
-        match (settled.mode, settled.backend, settled.workers.filter(is_said)) {
+        match (settled.mode, settled.backend, settled.said_workers()) {
             (Some((Mode::Debug | Mode::Off, _)), ..) if is_plain => Ok(Parallel::Off),
-            (Some((Mode::On, _)), ..) if is_plain => Ok(Parallel::On),
-            (Some((Mode::Auto, _)), ..) | (None, None, None) if is_plain => Ok(Parallel::Auto),
-            (None, Some((name, entry)), None) if is_plain => {
-                plain_name(name).map_err(|error| refused(entry, error))?;
+            (None, Some((name, _)), None) if is_plain => {
+                settled.backend_name()?;
                 Ok(Parallel::Backend(name.to_owned()))
             }
             (None, None, Some((n, _))) if is_plain => Ok(Parallel::from(n.unwrap_or_else(all_but_one))),
@@ -136,12 +140,13 @@ impl PoolConfig {
         }
     }
 
-    /// What `parallel` alone says, where that is all.
+    /// What `parallel` alone says, where that is all; also where nobody has said anything.
     fn plain_mode(&self) -> Option<Parallel> {
         let settled = self.settle();
         match settled.mode {
-            Some((Mode::On, _)) if settled.options.is_empty() => Some(Parallel::On),
-            Some((Mode::Auto, _)) if settled.options.is_empty() => Some(Parallel::Auto),
+            _ if !settled.options.is_empty() => None,
+            Some((Mode::On, _)) => Some(Parallel::On),
+            _ if settled.is_auto() => Some(Parallel::Auto),
             _ => None,
         }
     }
@@ -159,6 +164,11 @@ impl PoolConfig {
         if settled.mode.is_some() {
             (settled.backend, settled.workers) = (None, None);
         }
+        let is_serial = matches!(settled.backend_name(), Ok((_, true)));
+        let is_idle = |(n, entry): &(Option<usize>, &Entry)| {
+            is_serial && *n != Some(1) && (entry.place.is_of_all_pools() || settled.is_outranked(entry))
+        };
+        settled.workers = settled.workers.filter(|workers| !is_idle(workers));
         for entry in KEYS.iter().filter_map(|key| self.top(key)) {
             if let Some(why) = settled.why_not(entry) {
                 settled.aside.push((entry, why));
@@ -217,9 +227,12 @@ impl<'a> Settled<'a> {
         }
         if entry.key.of == Of::Choice {
             let by = chosen.iter().flatten().find(|other| other.rank > entry.rank);
-            return Some(match by {
-                Some(by) => format!("not used: {}", by.place.naming(by.key)),
-                None => "not used".to_owned(),
+            return Some(match (by, self.backend_name()) {
+                (_, Ok((name, true))) if self.mode.is_none() && entry.key == N_WORKERS => {
+                    format!("not used: the backend is `{name}`")
+                }
+                (Some(by), _) => format!("not used: {}", by.place.naming(by.key)),
+                (None, _) => "not used".to_owned(),
             });
         }
         match self.backend_name() {
@@ -235,18 +248,35 @@ impl<'a> Settled<'a> {
     /// Tells whether the choice of the backend comes from a source above this one's.
     fn is_outranked(&self, entry: &Entry) -> bool {
         let chosen = self.backend.map(|(_, chosen)| chosen).or(self.mode.map(|(_, chosen)| chosen));
-        let layer = chosen.map_or(Layer::Program, |chosen| chosen.place.layer());
         // What is serial because it is inside a worker, nobody has chosen.
-        layer > entry.place.layer() || matches!(self.mode, Some((Mode::Auto, _))) && is_crowded()
+        chosen.is_some_and(|chosen| chosen.rank > entry.rank) || self.is_auto() && is_crowded()
+    }
+
+    /// Tells whether it is left to us: by `parallel = "auto"`, or because nobody has said which pool it is to be.
+    fn is_auto(&self) -> bool {
+        match self.mode {
+            Some((mode, _)) => mode == Mode::Auto,
+            None => self.backend.is_none() && self.said_workers().is_none(),
+        }
+    }
+
+    /// What holds for all pools anyway need not be said again.
+    fn said_workers(&self) -> Option<(Option<usize>, &'a Entry)> {
+        self.workers.filter(|(n, entry)| !entry.place.is_of_all_pools() || *n != default_workers().ok())
     }
 
     /// The plain name of the backend, and whether it is the serial one.
     pub(super) fn backend_name(&self) -> Result<(String, bool), ConfigError> {
         let name = match (self.mode, self.backend) {
             (Some((Mode::Debug | Mode::Off, _)), _) => "serial".to_owned(),
-            (Some((Mode::Auto, _)), _) if is_crowded() => "serial".to_owned(),
+            _ if self.is_auto() && is_crowded() => "serial".to_owned(),
             (Some((Mode::On | Mode::Auto, _)), _) => Preferred::now()?.name,
-            (None, Some((name, entry))) => plain_name(name).map_err(|error| refused(entry, error))?,
+            (None, Some((name, entry))) => {
+                // There, other words than backends are known, too.
+                let is_known =
+                    if entry.key == PARALLEL { name.parse::<Parallel>().map(drop) } else { Ok(()) };
+                is_known.and_then(|()| plain_name(name)).map_err(|error| refused(entry, error))?
+            }
             (None, None) => plain_name(&default_backend())?,
         };
         let is_serial = name == "serial";

@@ -7,8 +7,9 @@ use super::{
     key::{KEYS, Key, N_WORKERS, nearest},
     place::{ALL_POOLS, Place, plain},
     read as read_value,
-    value::Raw,
+    value::{Raw, Value},
 };
+use crate::parallel::own_workers;
 
 const PREFIX: &str = "POLYPOOL_";
 
@@ -33,11 +34,16 @@ pub(super) fn read(
             problems.push(unknown(&name));
             continue;
         };
-        let Ok(value) = value.into_string() else {
-            problems.push(format!("{name} in the environment: not UTF-8"));
-            continue;
+        let read = if name == ALL_POOLS {
+            // Also for pools that no configuration has made: what it may be, is said where those are.
+            let n = own_workers(&value).map_err(|error| plain(&error.to_string()));
+            n.map(|n| Found { key, value: Value::Workers(Some(n)), place: Place::Variable(name) })
+        } else if let Ok(value) = value.into_string() {
+            read_value(key, Raw::untyped(&value, key.kind), Place::Variable(name))
+        } else {
+            Err(format!("{name} in the environment: not UTF-8"))
         };
-        match read_value(key, Raw::untyped(&value, key.kind), Place::Variable(name)) {
+        match read {
             Ok(value) => found.push(value),
             Err(problem) => problems.push(problem),
         }

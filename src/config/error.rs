@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::place::plain;
 use crate::error::BuildError;
 
 /// Why settings were not taken, or came to no pool.
@@ -31,7 +32,7 @@ pub enum ConfigError {
     #[error("{}", .0.join("\n"))]
     Invalid(Vec<String>),
     /// A setting is well formed, but there can be no pool with it.
-    #[error("{setting}: {source}")]
+    #[error("{setting}: {}", plain(&source.to_string()))]
     Refused {
         /// The setting and where it was made.
         setting: String,

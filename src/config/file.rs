@@ -1,15 +1,17 @@
 //! Settings from TOML. Owns where in a file they may be, and in which line they are.
 
-use std::sync::Arc;
-
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Read as _},
+    path::Path,
+    sync::Arc,
 };
+
+use toml::de::{DeTable, DeValue};
 
 use super::{
     Found,
-    key::{find, instead_of, names, nearest},
+    key::{UNMISTAKABLE, find, instead_of, is_near},
     place::{Place, plain},
     read as read_value,
     value::Raw,
@@ -18,26 +20,49 @@ use super::{
 /// What a table of settings is called.
 const NAME: &str = "parallel";
 
-/// Keys that a program's own table has for nobody but us.
-const UNMISTAKABLE: [&str; 2] = ["n_workers", "parallel_backend"];
+/// No settings are as large as that.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// More problems than that nobody reads at once.
+const MOST_PROBLEMS: usize = 20;
+
+/// What to do about a name that is ours, and was not meant so.
+const OR_NAME: &str = "or have the program name the table that it means";
+
+/// All of a file, but nothing of what has no end, or may never begin.
+pub(super) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let refused = |why: &str| Err(io::Error::new(ErrorKind::InvalidInput, why));
+    // Before it is opened: a pipe that nobody writes to does not even open.
+    if !fs::metadata(path)?.is_file() {
+        return refused("it is no regular file");
+    }
+    let mut bytes = Vec::new();
+    if File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)? as u64 > MOST_BYTES {
+        return refused("it has more than 16 MiB; keep the settings in a file of their own");
+    }
+    Ok(bytes)
+}
 
 pub(super) fn read(text: &str, file: &str, named: Option<&str>) -> Result<Vec<Found>, Vec<String>> {
-    let reader = Reader { text, file: file.into() };
+    let breaks = text.match_indices('\n').map(|(at, _)| at).collect();
+    let reader = Reader { breaks, file: file.into() };
     let document = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(text.len(), |span| span.start);
-        let message = error.message().lines().collect::<Vec<_>>().join("; ");
-        vec![format!("{file}, line {}: {}", reader.line(at), plain(&message))]
+        let at = error.span().unwrap_or(text.len()..text.len());
+        let line = reader.line(at.start);
+        let message = plain(&error.message().lines().collect::<Vec<_>>().join("; "));
+        let key = text.get(at).filter(|_| message == "duplicate key");
+        let key = key.map(|key| format!(" `{}`", plain(key))).unwrap_or_default();
+        vec![format!("{file}, line {line}: {message}{key}")]
     })?;
     let tables = match named {
         Some(name) => reader.named(document.get_ref(), name)?,
-        None => anywhere(document.get_ref()),
+        None => reader.anywhere(document.get_ref())?,
     };
     match &tables[..] {
         [] => Ok(Vec::new()),
         [table] => reader.settings(table),
         [one, two, ..] => Err(vec![format!(
-            "two tables of settings in {file}: [{}] in line {} and [{}] in line {}; keep one of them, or have the program name \
-             the one that it means",
+            "two tables of settings in {file}: [{}] in line {} and [{}] in line {}; keep one of them, {OR_NAME}",
             one.path,
             reader.line(one.at),
             two.path,
@@ -60,33 +85,65 @@ struct Table<'a> {
     is_shared: bool,
 }
 
-/// All tables of our name, in their order in the file. What is below one is its own affair.
-fn anywhere<'a>(document: &'a DeTable<'a>) -> Vec<Table<'a>> {
-    let (mut found, mut rest) = (Vec::new(), vec![(String::new(), document)]);
-    while let Some((path, content)) = rest.pop() {
-        for (key, value) in content {
-            let DeValue::Table(below) = value.get_ref() else { continue };
-            let name = key.get_ref();
-            let path = if path.is_empty() { plain(name) } else { format!("{path}.{}", plain(name)) };
-            if name == NAME {
-                found.push(Table { path, at: key.span().start, content: below, is_shared: false });
-            } else {
-                rest.push((path, below));
-            }
-        }
-    }
-    found.sort_by_key(|table| table.at);
-    found
-}
-
-struct Reader<'t> {
-    text: &'t str,
+struct Reader {
+    /// Where lines end.
+    breaks: Vec<usize>,
     file: Arc<str>,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn line(&self, at: usize) -> usize {
-        line(self.text.as_bytes(), at)
+        self.breaks.partition_point(|end| *end < at) + 1
+    }
+
+    /// All tables of our name, in their order in the file, or what was meant to be one. What is below one is its own affair.
+    fn anywhere<'a>(&self, document: &'a DeTable<'a>) -> Result<Vec<Table<'a>>, Vec<String>> {
+        let (mut found, mut problems) = (Vec::new(), Vec::new());
+        let mut rest = vec![(String::new(), document)];
+        while let Some((path, content)) = rest.pop() {
+            let is_top = path.is_empty();
+            // There each table is of another program.
+            let is_others = path.starts_with("tool.");
+            for (key, value) in content {
+                let (name, at) = (key.get_ref().as_ref(), key.span().start);
+                let path = || if is_top { plain(name) } else { format!("{path}.{}", plain(name)) };
+                let problem = match value.get_ref() {
+                    DeValue::Table(content) if name == NAME => {
+                        found.push(Table { path: path(), at, content, is_shared: false });
+                        continue;
+                    }
+                    _ if name == NAME && !is_others => {
+                        format!("expected a table of settings, as in [{}]; make it one, {OR_NAME}", path())
+                    }
+                    _ if is_top && !document.contains_key(NAME) && is_near(name, &[NAME]) => {
+                        format!("did you mean [{NAME}]? call it so, {OR_NAME}")
+                    }
+                    DeValue::Table(below) => {
+                        rest.push((path(), below));
+                        continue;
+                    }
+                    _ if is_top && UNMISTAKABLE.contains(&name) => {
+                        format!("it is in no table of settings; put it below [{NAME}], {OR_NAME}")
+                    }
+                    _ => continue,
+                };
+                let place = format!("{} in {}, line {}", path(), self.file, self.line(at));
+                problems.push((at, format!("{place}: {problem}")));
+            }
+        }
+        found.sort_by_key(|table| table.at);
+        problems.sort_unstable();
+        self.unless(problems.into_iter().map(|(_, problem)| problem).collect(), found)
+    }
+
+    /// What was found, unless there are problems, of which the first are told.
+    fn unless<T>(&self, mut problems: Vec<String>, found: T) -> Result<T, Vec<String>> {
+        let more = problems.len().saturating_sub(MOST_PROBLEMS);
+        if more > 0 {
+            problems.truncate(MOST_PROBLEMS);
+            problems.push(format!("and {more} more in {}", self.file));
+        }
+        if problems.is_empty() { Ok(found) } else { Err(problems) }
     }
 
     /// The table that the program has named, or the one of our name in it.
@@ -114,42 +171,38 @@ impl Reader<'_> {
             content: below,
             is_shared: false,
         };
-        let has_more = UNMISTAKABLE.iter().any(|key| content.contains_key(*key));
+        let has_more =
+            content.keys().any(|key| *key.get_ref() != NAME && is_near(key.get_ref(), &UNMISTAKABLE));
         Ok(if has_more { vec![named, inner] } else { vec![inner] })
     }
 
-    /// What is set in a table, in the order of the file, or all that is wrong with it.
+    /// What is set in a table, in the order of the file, or what is wrong with it.
     fn settings(&self, table: &Table<'_>) -> Result<Vec<Found>, Vec<String>> {
         let mut keys: Vec<_> = table.content.iter().collect();
         keys.sort_by_key(|(key, _)| key.span().start);
         let (mut found, mut problems) = (Vec::new(), Vec::new());
         for (key, value) in keys {
-            match self.setting(key.get_ref(), value, self.line(key.span().start), table.is_shared) {
-                Some(Ok(setting)) => found.push(setting),
-                Some(Err(problem)) => problems.push(problem),
-                None => {}
+            let (name, at) = (key.get_ref().as_ref(), key.span().start);
+            let read = match find(name) {
+                // Beside keys of others, only what can be nobody else's is ours.
+                _ if table.is_shared && !is_near(name, &UNMISTAKABLE) => continue,
+                Some(key) => {
+                    let place = Place::File { file: Arc::clone(&self.file), line: self.line(at) };
+                    read_value(key, raw(value.get_ref()), place)
+                }
+                // Of those that are not told, how many there are will do.
+                None if problems.len() >= MOST_PROBLEMS => Err(String::new()),
+                None => {
+                    let (line, instead) = (self.line(at), instead_of(name));
+                    Err(format!("unknown key {name:?} in {}, line {line}: {instead}", self.file))
+                }
+            };
+            match read {
+                Ok(setting) => found.push(setting),
+                Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(found) } else { Err(problems) }
-    }
-
-    /// None for what is the program's own.
-    fn setting(
-        &self,
-        name: &str,
-        value: &Spanned<DeValue<'_>>,
-        line: usize,
-        is_shared: bool,
-    ) -> Option<Result<Found, String>> {
-        if let Some(key) = find(name) {
-            let place = Place::File { file: Arc::clone(&self.file), line };
-            return Some(read_value(key, raw(value.get_ref()), place));
-        }
-        // Beside keys of others, only what is all but one of ours was meant to be it.
-        if is_shared && nearest(name, names(), 0.8).is_none() {
-            return None;
-        }
-        Some(Err(format!("unknown key {name:?} in {}, line {line}: {}", self.file, instead_of(name))))
+        self.unless(problems, found)
     }
 }
 

@@ -101,6 +101,7 @@ pub(super) static DEBUG: &Key = of("debug");
 pub(super) static PARALLEL: &Key = of("parallel");
 pub(super) static N_WORKERS: &Key = of("n_workers");
 pub(super) static PARALLEL_BACKEND: &Key = of("parallel_backend");
+pub(super) static ON_SERIAL: &Key = of("on_serial");
 #[cfg(feature = "clap")]
 pub(super) static TASK_TIMEOUT: &Key = of("task_timeout");
 
@@ -116,6 +117,22 @@ pub(super) fn nearest(name: &str, names: impl Iterator<Item = String>, alike: f6
     let rated = names.map(|known| (likeness(&known.to_lowercase()), known));
     let best = rated.reduce(|best, next| if next.0 > best.0 { next } else { best });
     best.filter(|(likeness, _)| *likeness >= alike).map(|(_, known)| known)
+}
+
+/// Keys that a program's own table has for nobody but us.
+pub(super) const UNMISTAKABLE: [&str; 7] = [
+    "parallel",
+    "n_workers",
+    "parallel_backend",
+    "on_serial",
+    "max_tasks_per_worker",
+    "max_memory_growth",
+    "inner_threads",
+];
+
+/// Tells whether it is one of these, or was meant to be.
+pub(super) fn is_near(name: &str, names: &[&str]) -> bool {
+    names.contains(&name) || nearest(name, names.iter().map(|&known| known.to_owned()), 0.8).is_some()
 }
 
 pub(super) fn names() -> impl Iterator<Item = String> {
@@ -156,6 +173,18 @@ mod tests {
     #[test]
     fn the_documented_settings_are_those_that_there_are() {
         assert_eq!(include_str!("keys.md"), table(), "write this into src/config/keys.md:\n\n{}", table());
+    }
+
+    #[test]
+    fn what_can_be_nobody_elses_is_documented_and_the_others_are_not_near_it() {
+        let readme = include_str!("README.md");
+        let begin = readme.find("only these are settings:").expect("a list");
+        let list = &readme[begin..begin + readme[begin..].find(". ").expect("its end")];
+        let listed: Vec<_> = list.split('`').skip(1).step_by(2).collect();
+        assert_eq!(listed, UNMISTAKABLE);
+        let near: Vec<_> =
+            KEYS.iter().filter(|key| is_near(key.name, &UNMISTAKABLE)).map(|key| key.name).collect();
+        assert_eq!(near.len(), UNMISTAKABLE.len(), "{near:?}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub use setting::Setting;
 use self::{
     key::{DEBUG, Key, N_WORKERS, PARALLEL, PARALLEL_BACKEND},
     place::{Layer, Place, plain},
-    value::{Raw, Value},
+    value::{Raw, Value, Way},
 };
 
 /// The settings of a pool that its user may choose, and who chose them. Dropping it does nothing.
@@ -130,8 +130,8 @@ impl PoolConfig {
     }
 
     /// Says which table of the files that are read from now on holds the settings, as in `tool.app`: there, the table
-    /// `tool.app.parallel`, and the keys that are ours in `tool.app` itself; other keys of it are the program's. Without a name,
-    /// it is the one table of a file that is named `parallel`, wherever it is.
+    /// `tool.app.parallel`, or in `tool.app` itself the keys that can be nobody else's, see [above](self#where). Without a name,
+    /// it is the one table of a file that is named `parallel`, wherever it is. No part of a name can have a dot in it.
     ///
     /// # Examples
     /// ```
@@ -150,7 +150,8 @@ impl PoolConfig {
     /// Reads a TOML file. One that has no table for us says nothing.
     ///
     /// # Errors
-    /// [`ConfigError::Unreadable`] also when it is not there; [`ConfigError::Invalid`] with all that is wrong in it.
+    /// [`ConfigError::Unreadable`] also when it is not there, is no regular file, or has more than 16 MiB; [`ConfigError::Invalid`] with
+    /// what is wrong in it.
     ///
     /// # Examples
     /// ```
@@ -184,7 +185,7 @@ impl PoolConfig {
         otherwise: impl FnOnce(Self, ConfigError) -> Result<Self, ConfigError>,
     ) -> Result<Self, ConfigError> {
         let file = plain(&path.to_string_lossy());
-        match std::fs::read(path) {
+        match file::bytes(path) {
             Ok(bytes) => self.toml_bytes(&bytes, &file),
             Err(source) => otherwise(self, ConfigError::Unreadable { file, source }),
         }
@@ -221,7 +222,7 @@ impl PoolConfig {
     }
 
     /// Reads the environment: `POLYPOOL_N_WORKERS` for `n_workers`, and so on. `POLYPOOL_NUM_WORKERS`, which holds for all pools
-    /// of a program, is another name of the former. A variable that is empty is as one that is not set.
+    /// of a program, is another name of the former, and is always a number. A variable that is empty is as one that is not set.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] with all that is wrong; also for a variable `POLYPOOL_…` that nobody reads.
@@ -309,7 +310,12 @@ impl PoolConfig {
         let Some(parallel) = here(PARALLEL) else {
             return Ok(self);
         };
-        let others = [N_WORKERS, PARALLEL_BACKEND].into_iter().filter_map(here);
+        let same = match parallel.value {
+            Value::Parallel(Way::Workers(_)) => &[N_WORKERS][..],
+            Value::Parallel(Way::Backend(_)) => &[PARALLEL_BACKEND],
+            _ => &[N_WORKERS, PARALLEL_BACKEND],
+        };
+        let others = same.iter().filter_map(|key| here(key));
         let others = others.filter(|other| !other.place.is_of_all_pools());
         let problems: Vec<_> = others
             .map(|other| {

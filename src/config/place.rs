@@ -3,9 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::key::Key;
-
-/// The variable that says how many workers there are in pools for which nobody says it.
-pub(super) const ALL_POOLS: &str = "POLYPOOL_NUM_WORKERS";
+pub(super) use crate::parallel::OWN as ALL_POOLS;
 
 /// Where somebody said what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +72,13 @@ impl fmt::Display for Place {
     }
 }
 
-/// Makes a name of others fit for a line of text: it says nothing to a terminal and begins no new line.
-pub(super) fn plain(name: &str) -> String {
-    name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+/// Makes a text of others fit for a line: it says nothing to a terminal and begins no new line.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().flat_map(|c| if is_unseen(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Tells whether it commands a terminal, or changes how the text about it looks.
+pub(super) fn is_unseen(c: char) -> bool {
+    let is_format = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c.is_control() || is_format
 }

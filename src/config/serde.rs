@@ -60,8 +60,11 @@ impl<'de> Visitor<'de> for Settings {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PoolConfig, A::Error> {
-        let mut found = Vec::new();
+        let mut found: Vec<Found> = Vec::new();
         while let Some(Known(key)) = map.next_key()? {
+            if found.iter().any(|before| before.key == key) {
+                return Err(A::Error::custom(format_args!("{} is set twice; keep one of them", key.name)));
+            }
             found.push(map.next_value_seed(ValueOf(key))?);
         }
         PoolConfig::new().add(Ok(found)).map_err(A::Error::custom)

@@ -32,6 +32,18 @@ impl From<i32> for Setting {
     }
 }
 
+impl From<i64> for Setting {
+    fn from(n: i64) -> Self {
+        Self(Raw::Integer(n.into()))
+    }
+}
+
+impl From<u32> for Setting {
+    fn from(n: u32) -> Self {
+        Self(Raw::Integer(n.into()))
+    }
+}
+
 impl From<u64> for Setting {
     fn from(n: u64) -> Self {
         Self(Raw::Integer(n.into()))

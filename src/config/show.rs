@@ -11,7 +11,8 @@ use super::{
 use crate::{executor::default_backend, parallel::default_workers};
 
 /// A line for each setting, with its value and where that comes from. What is not in effect, and what nobody has said, is a comment.
-/// So it may be copied into a file, below `[parallel]`, and means the same there.
+/// So it may be copied into a file, below `[parallel]`, and means the same there; but for `env`, which may hold secrets: of its variables
+/// only the names are shown, in a comment.
 ///
 /// # Examples
 /// ```
@@ -36,13 +37,14 @@ impl fmt::Display for PoolConfig {
         let mut begin = "";
         for key in KEYS {
             if let Some((_, value, entry)) = shown.iter().find(|(of, ..)| *of == key) {
-                write!(f, "{begin}{} = {value}  # {}", key.name, entry.place)?;
+                let comment = if matches!(value, Value::Table(_)) { "# " } else { "" };
+                write!(f, "{begin}{comment}{} = {}  # {}", key.name, Shown(value), entry.place)?;
                 if entry.key != key {
-                    write!(f, ", `{} = {}`", entry.key.name, entry.value)?;
+                    write!(f, ", `{} = {}`", entry.key.name, Shown(&entry.value))?;
                 }
                 self.write_below(f, entry)?;
             } else if let Some((entry, why)) = settled.aside.iter().find(|(entry, _)| entry.key == key) {
-                write!(f, "{begin}# {} = {}  # {}; {why}", key.name, entry.value, entry.place)?;
+                write!(f, "{begin}# {} = {}  # {}; {why}", key.name, Shown(&entry.value), entry.place)?;
             } else if let Some(default) = default(key, &settled, &name) {
                 write!(f, "{begin}# {} = {default}  # default", key.name)?;
             } else {
@@ -58,9 +60,23 @@ impl PoolConfig {
     /// What the setting stands over.
     fn write_below(&self, f: &mut fmt::Formatter<'_>, entry: &Entry) -> fmt::Result {
         for below in self.all(entry.key).rev().filter(|below| below.rank < entry.rank) {
-            write!(f, ", over {} from {}", below.value, below.place)?;
+            write!(f, ", over {} from {}", Shown(&below.value), below.place)?;
         }
         Ok(())
+    }
+}
+
+/// A value as others may see it.
+struct Shown<'a>(&'a Value);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Value::Table(table) = self.0 else { return self.0.fmt(f) };
+        if table.is_empty() {
+            return self.0.fmt(f);
+        }
+        let names: Vec<_> = table.keys().map(|name| format!("{name:?} = …")).collect();
+        write!(f, "{{ {} }}", names.join(", "))
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::{parallel::Parallel, policy::CancellationPolicy};
+use super::place::{is_unseen, plain};
+use crate::{error::BuildError, parallel::Parallel, policy::CancellationPolicy};
 
 /// As it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,7 +134,10 @@ impl Kind {
             (Self::Parallel, raw) => way(raw).ok_or_else(expected)?.map(Value::Parallel),
             (Self::Workers, Raw::Integer(n)) => workers(n).map(|n| Value::Workers(Some(n))),
             (Self::Workers, Raw::Text(text)) if is_all_but_one(&text) => Ok(Value::Workers(None)),
-            (Self::Backend | Self::Text, Raw::Text(text)) if !text.trim().is_empty() => Ok(Value::Text(text)),
+            (Self::Backend, Raw::Text(text)) if !text.trim().is_empty() => {
+                Ok(Value::Text(text.trim().to_owned()))
+            }
+            (Self::Text, Raw::Text(text)) if !text.trim().is_empty() => Ok(Value::Text(text)),
             (Self::Policy, Raw::Flag(flag)) => Ok(Value::Policy(flag.into())),
             (Self::Policy, Raw::Text(text)) => text.parse().map(Value::Policy).map_err(|_| expected()),
             (Self::Number { none: true, .. } | Self::Bytes | Self::Time { limit: true }, Raw::Text(text))
@@ -175,6 +179,8 @@ fn is_all_but_one(text: &str) -> bool {
 fn within(n: i128, least: i128, most: i128, none: bool) -> Result<u64, String> {
     let or_none = if none { "; \"none\" is for no limit" } else { "" };
     if n < least {
+        // That one stands for all for which there is no room.
+        let n = if n == i128::MIN { "the number".to_owned() } else { n.to_string() };
         return Err(format!("{n} is too small; the least is {least}{or_none}"));
     }
     match u64::try_from(n) {
@@ -199,8 +205,9 @@ fn way(raw: Raw) -> Option<Result<Way, String>> {
             Ok(Parallel::On) => Way::On,
             Ok(Parallel::Auto) => Way::Auto,
             Ok(Parallel::Workers(n)) => Way::Workers(n.get()),
+            Err(error @ BuildError::OutOfRange(_)) => return Some(Err(plain(&error.to_string()))),
             // Also one that nobody knows: it may be registered yet, before there is a pool.
-            _ => Way::Backend(text),
+            _ => Way::Backend(text.trim().to_owned()),
         },
         _ => return None,
     }))
@@ -243,8 +250,14 @@ fn bytes(text: &str) -> Option<i128> {
 fn table(raw: Raw) -> Option<Result<BTreeMap<String, String>, String>> {
     let pairs: Vec<(String, String)> = match raw {
         Raw::Table(pairs) => {
-            let text = |(name, value)| if let Raw::Text(value) = value { Some((name, value)) } else { None };
-            pairs.into_iter().map(text).collect::<Option<_>>()?
+            let text = |(name, value)| match value {
+                Raw::Text(value) => Ok((name, value)),
+                _ => Err(format!("the value of {name:?} is no string; write it in quotes")),
+            };
+            match pairs.into_iter().map(text).collect() {
+                Ok(pairs) => pairs,
+                Err(problem) => return Some(Err(problem)),
+            }
         }
         Raw::Text(text) => {
             let pair = |pair: &str| {
@@ -328,7 +341,7 @@ fn string(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             '"' | '\\' => write!(f, "\\{c}")?,
             '\n' => f.write_str("\\n")?,
             '\t' => f.write_str("\\t")?,
-            c if c.is_control() => write!(f, "\\u{:04X}", u32::from(c))?,
+            c if is_unseen(c) => write!(f, "\\u{:04X}", u32::from(c))?,
             c => write!(f, "{c}")?,
         }
     }

@@ -18,6 +18,8 @@ mod text;
 mod workers;
 
 pub(crate) use workers::default_workers;
+#[cfg(feature = "config")]
+pub(crate) use workers::{OWN, own_workers};
 
 /// What a user's `parallel=` setting means: one value for whether, how and how much of a program runs in parallel.
 ///
@@ -29,7 +31,7 @@ pub(crate) use workers::default_workers;
 /// |---|---|
 /// | `off`, `false`, `no`, `none`, `0` | serial: one thing after the other, where it is polled |
 /// | `on`, `true`, `yes` | the backend that was used last, else [the default](crate::default_backend()), with the default number of workers |
-/// | `auto` | the pool that was used last, as it is, else that of `on`; serial where more workers would be too many |
+/// | `auto` | the pool of the same backend, as it is, where there is one; else that of `on`; serial where more workers would be too many |
 /// | `4` | that of `on`, with so many workers |
 /// | `threads`, `processes`, … | that backend, with the default number of workers |
 ///
@@ -44,7 +46,7 @@ pub(crate) use workers::default_workers;
 /// default. [`set_default_backend`](crate::set_default_backend) has all that forgotten.
 ///
 /// The default number of workers is that of the environment variable `POLYPOOL_NUM_WORKERS`, else of `OMP_NUM_THREADS` (the first, of
-/// several), else [`cpu_count`](crate::cpu_count); read afresh each time.
+/// several), else [`cpu_count`](crate::cpu_count); read afresh each time. A variable that is empty is as one that is not set.
 ///
 /// # Where `Auto` is serial
 /// - Inside a task, whoever submitted it and on whichever backend: its pool has the CPUs busy already. Other threads are not affected.
@@ -131,14 +133,12 @@ fn auto() -> Result<Executor, BuildError> {
         return Ok(Executor::serial());
     }
     let before = Preferred::now()?;
-    if let Some(remembered) = &before.remembered {
-        if let Some(pool) = kept::current(&before.name) {
-            return Ok(pool);
-        }
-        // What there is of such a backend is its pool. Where a backend can find more, that is to be asked here.
-        if remembered.is_distributed {
-            return Ok(Executor::serial());
-        }
+    if let Some(pool) = kept::current(&before.name) {
+        return Ok(pool);
+    }
+    // What there is of such a backend is its pool. Where a backend can find more, that is to be asked here.
+    if before.remembered.as_ref().is_some_and(|remembered| remembered.is_distributed) {
+        return Ok(Executor::serial());
     }
     preferred(before, default_workers()?)
 }

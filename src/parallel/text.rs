@@ -22,8 +22,8 @@ const AUTO: [&str; 1] = ["auto"];
 impl FromStr for Parallel {
     type Err = BuildError;
 
-    /// Reads `off`, `on`, `auto` and their like in any case, a number, or the name or address of a backend, which has to be known by
-    /// then. Builds nothing.
+    /// Reads `off`, `on`, `auto` and their like in any case, a number, or the name or address of a backend, as it is written, which
+    /// has to be known by then. Builds nothing.
     ///
     /// # Errors
     /// [`BuildError::UnknownBackend`] with what would have been understood; [`BuildError::FeatureDisabled`] for a backend that this

@@ -1,19 +1,29 @@
 //! How many workers a pool has where its user does not say. Owns which environment variables count, and what they may be.
 
-use std::{env, ffi::OsString};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+};
 
 use crate::{cpu::cpu_count, error::BuildError, executor::check_workers};
+
+/// The variable that says how many workers there are in pools for which nobody says it.
+pub(crate) const OWN: &str = "POLYPOOL_NUM_WORKERS";
 
 /// Reads `POLYPOOL_NUM_WORKERS`, then `OMP_NUM_THREADS`, then counts the CPUs; afresh at each call.
 pub(crate) fn default_workers() -> Result<usize, BuildError> {
     chosen(|name| env::var_os(name)).unwrap_or_else(|| Ok(cpu_count()))
 }
 
+/// Reads a value of [`OWN`], from whatever environment.
+pub(crate) fn own_workers(value: &OsStr) -> Result<usize, BuildError> {
+    read(OWN, &value.to_string_lossy(), None)
+}
+
 fn chosen(variable: impl Fn(&str) -> Option<OsString>) -> Option<Result<usize, BuildError>> {
-    const OWN: &str = "POLYPOOL_NUM_WORKERS";
     const OPEN_MP: &str = "OMP_NUM_THREADS";
-    let own = variable(OWN).map(|value| read(OWN, &value.to_string_lossy(), None));
-    own.or_else(|| {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    variable(OWN).map(|value| own_workers(&value)).or_else(|| {
         let value = variable(OPEN_MP)?;
         let text = value.to_string_lossy();
         // OpenMP has one number for each level of nesting.
@@ -49,6 +59,12 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_is_empty_is_as_one_that_is_not_set() {
+        assert_eq!(with(&[("OMP_NUM_THREADS", ""), ("POLYPOOL_NUM_WORKERS", "")]), None);
+        assert_eq!(with(&[("OMP_NUM_THREADS", "6"), ("POLYPOOL_NUM_WORKERS", "")]), Some(Ok(6)));
+    }
+
+    #[test]
     fn the_first_of_a_list_counts_for_openmp_alone() {
         assert_eq!(with(&[("OMP_NUM_THREADS", "4, 2")]), Some(Ok(4)));
         assert!(with(&[("POLYPOOL_NUM_WORKERS", "4,2")]).is_some_and(|read| read.is_err()));
@@ -57,7 +73,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_named_with_its_variable() {
-        for value in ["0", "-1", "", "four", "3.5", "99999999999999999999", "1048577"] {
+        for value in ["0", "-1", " ", "auto", "four", "3.5", "99999999999999999999", "1048577"] {
             for name in ["POLYPOOL_NUM_WORKERS", "OMP_NUM_THREADS"] {
                 assert_eq!(
                     with(&[(name, value)]),

@@ -153,6 +153,18 @@ fn options_beside_those_of_a_program_that_has_such_names_itself() {
 }
 
 #[test]
+fn a_flag_that_a_program_counts() {
+    #[derive(Parser)]
+    #[command(mut_arg("parallel.debug", |arg| arg.short('d').action(clap::ArgAction::Count)))]
+    struct Counts {
+        #[command(flatten)]
+        parallel: ParallelArgs,
+    }
+    let is_debug = |arguments: &[&str]| Counts::try_parse_from(arguments).expect("fine").parallel.is_debug();
+    assert!(!is_debug(&["app"]) && is_debug(&["app", "-d"]) && is_debug(&["app", "-dd"]));
+}
+
+#[test]
 fn a_command_line_that_is_read_again() {
     let mut args = parse(&["-n", "3", "--debug"]).expect("fine");
     args.try_update_from(["app", "-n", "4", "--task-timeout", "5"]).expect("fine");

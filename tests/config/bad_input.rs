@@ -10,10 +10,13 @@ const CASES: &[(&str, &[&str], &[&str], &str)] = &[
     ("debug", &["1", "'yes'", "[]", "{}", "1.5"], &["yes", "2"], "expected true or false"),
     ("parallel", &["1.5", "[]", "{}", "1979-05-27", "''"], &["1.5", " "], "expected true, false, a number, \"auto\" or the name of a backend"),
     ("parallel", &["-1"], &["-1"], "-1 is too small; the least is 1"),
+    ("parallel", &["'-1'"], &[], "-1 is no number of workers; it must be a whole number from 1 to 1048576, or 0 for serial"),
+    ("parallel", &["' 3.5 '"], &[], "3.5 is no number of workers; it must be a whole number from 1 to 1048576, or 0 for serial"),
     ("parallel", &["1048577"], &["1048577"], "the number is too large; the most is 1048576"),
     ("n_workers", &["'4'", "'many'", "true", "1.5", "[4]", "{}", "''"], &["many", "1.5", "true", "4 workers"], "expected a number, \"auto\" or \"all-but-one\""),
     ("n_workers", &["0"], &["0"], "0 is too small; the least is 1"),
     ("n_workers", &["-3"], &["-3"], "-3 is too small; the least is 1"),
+    ("n_workers", &["-99999999999999999999999999999999999999999999999"], &[], "the number is too small; the least is 1"),
     ("n_workers", &["1048577", "99999999999999999999999999999999999999999999999"], &["1048577", "99999999999999999999"], "the number is too large; the most is 1048576"),
     ("parallel_backend", &["4", "true", "[]", "''", "'  '"], &["  "], "expected the name or the address of a backend"),
     ("cancel", &["'soon'", "1", "'pending,running'", "[]"], &["soon", "1"], "expected \"none\", \"pending\", \"running\", \"all\", true or false"),
@@ -44,7 +47,8 @@ const CASES: &[(&str, &[&str], &[&str], &str)] = &[
     ("memory_limit", &["'2 GiBs'"], &["2 GiBs"], "expected a number of bytes, a size such as \"300 MB\" or \"2 GiB\", or \"none\""),
     ("memory_limit", &["'99999999999 TB'"], &["99999999999 TB"], "the number is too large; the most is 9223372036854775807; \"none\" is for no limit"),
     ("max_payload", &["'big'"], &["big"], "expected a number of bytes, a size such as \"300 MB\" or \"2 GiB\", or \"none\""),
-    ("env", &["1", "['A=1']", "{ A = 1 }", "{ A = { B = 'c' } }", "'A'", "''"], &["A", "A=1,B"], "expected strings by name, { KEY = \"value\" } or \"KEY=value,OTHER=value\""),
+    ("env", &["{ A = 1 }", "{ C = 'x', A = { B = 'c' } }"], &[], "the value of \"A\" is no string; write it in quotes"),
+    ("env", &["1", "['A=1']", "'A'", "''"], &["A", "A=1,B"], "expected strings by name, { KEY = \"value\" } or \"KEY=value,OTHER=value\""),
     ("env", &["{ '' = 'x' }", "'=x'"], &["=x"], "\"\" cannot be an environment variable: a name has no `=`, neither has a NUL byte, and it is not empty"),
     ("env", &["{ 'A=B' = 'x' }"], &[], "\"A=B\" cannot be an environment variable: a name has no `=`, neither has a NUL byte, and it is not empty"),
     ("env", &["{ A = \"\\u0000\" }"], &[], "\"A\" cannot be an environment variable: a name has no `=`, neither has a NUL byte, and it is not empty"),
@@ -74,10 +78,11 @@ fn every_variable() {
             assert_error(environment(&[(&variable, value)]), &expected);
         }
     }
-    for (value, problem) in
-        [("many", "expected a number, \"auto\" or \"all-but-one\""), ("0", "0 is too small; the least is 1")]
-    {
-        let expected = format!("POLYPOOL_NUM_WORKERS in the environment: {problem}");
+    // As where no configuration reads it.
+    for value in ["many", "0", "auto", "1.5"] {
+        let expected = format!(
+            "POLYPOOL_NUM_WORKERS is `{value}`; it must be a number of workers from 1 to 1048576, or not be set"
+        );
         assert_error(environment(&[("POLYPOOL_NUM_WORKERS", value)]), &expected);
     }
 }
@@ -132,7 +137,7 @@ fn what_is_no_toml_is_told_with_its_line() {
             "[parallel]\nn_workers = ",
             "app.toml, line 2: string values must be quoted, expected literal string",
         ),
-        ("[parallel]\nn_workers = 4\nn_workers = 5", "app.toml, line 3: duplicate key"),
+        ("[parallel]\nn_workers = 4\nn_workers = 5", "app.toml, line 3: duplicate key `n_workers`"),
         ("[parallel", "app.toml, line 1: unclosed table, expected `]`"),
         ("n = [\n1,\n2", "app.toml, line 3: unclosed array, expected `]`"),
     ] {
@@ -157,14 +162,71 @@ fn a_file_that_is_not_utf8_or_not_there() {
     assert_error(PoolConfig::new().toml_file(&missing), &text);
     assert!(PoolConfig::new().toml_file_if_there(&missing).is_ok());
     // There, but no file.
-    let text = format!("{} cannot be read: Is a directory (os error 21)", folder.path().display());
+    let text = format!("{} cannot be read: it is no regular file", folder.path().display());
     assert_error(PoolConfig::new().toml_file_if_there(folder.path()), &text);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_without_end() {
+    use std::{
+        io::{Seek as _, Write as _},
+        os::unix::net::UnixListener,
+    };
+
+    assert_error(PoolConfig::new().toml_file("/dev/zero"), "/dev/zero cannot be read: it is no regular file");
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("socket");
+    let _listener = UnixListener::bind(&socket).expect("a socket");
+    let text = format!("{} cannot be read: it is no regular file", socket.display());
+    assert_error(PoolConfig::new().toml_file_if_there(&socket), &text);
+    let mut large = tempfile::NamedTempFile::new().expect("a file");
+    large.write_all(b"[parallel]\nn_workers = 3\n#").expect("room");
+    let path = large.path().to_owned();
+    large.as_file().set_len(16 << 20).expect("room");
+    // NUL bytes are no comment; that they are told means that all was read.
+    let error = PoolConfig::new().toml_file(&path).expect_err("no TOML").to_string();
+    assert!(error.starts_with(&format!("{}, line 3: ", path.display())), "{error}");
+    large.seek(std::io::SeekFrom::End(0)).expect("a file");
+    large.write_all(b"x").expect("room");
+    let text = format!(
+        "{} cannot be read: it has more than 16 MiB; keep the settings in a file of their own",
+        path.display()
+    );
+    assert_error(PoolConfig::new().toml_file(&path), &text);
+}
+
+#[test]
+fn a_file_of_many_keys_takes_time_by_the_key_and_tells_the_first_problems() {
+    let keys: String = (0..30_000).map(|n| format!("key_number_{n}=1\n")).collect();
+    let begun = std::time::Instant::now();
+    let error = file(&format!("[parallel]\n{keys}")).expect_err("unknown keys").to_string();
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!((lines.len(), lines[20]), (21, "and 29980 more in app.toml"));
+    assert!(
+        lines[19].starts_with("unknown key \"key_number_19\" in app.toml, line 21: known are "),
+        "{error}"
+    );
+    let named = PoolConfig::new().table("tool.app");
+    assert_error(
+        named.toml_str(&format!("[tool.app]\n{keys}n_workers = 0"), "app.toml"),
+        "n_workers in app.toml, line 30002: 0 is too small; the least is 1",
+    );
+    // Counting lines for each key took minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 #[test]
 fn a_file_with_a_name_that_commands_a_terminal() {
     let error = PoolConfig::new().toml_str("[parallel]\nspin = 1", "\u{1b}[31m\n.toml");
     assert_error(error, "spin in \\u{1b}[31m\\n.toml, line 2: expected \"off\" or \"adaptive\"");
+    // Also by what turns the rest of a line round.
+    let error = PoolConfig::new().toml_str("[parallel]\nspin = 1", "lmot.\u{202e}");
+    assert_error(error, "spin in lmot.\\u{202e}, line 2: expected \"off\" or \"adaptive\"");
+    let config = table("name = \"a\\u202Eb\"\nparallel_backend = \"\\u001B[31m\"").expect("strings");
+    assert_eq!(crate::shown(&config)[1], "name = \"a\\u202Eb\"  # app.toml, line 2");
+    let error = config.executor().expect_err("unknown").to_string();
+    assert!(error.contains("unknown backend `\\u{1b}[31m`; known are "), "{error}");
 }
 
 #[test]
@@ -219,6 +281,10 @@ fn a_setting_that_contradicts_another_of_the_same_source() {
     assert_error(
         PoolConfig::new().set("n_workers", 4).and_then(|config| config.set("parallel", "auto")),
         &format!("parallel in the program, and n_workers in the program: {end}"),
+    );
+    assert_error(
+        table("parallel = 'threads'\nparallel_backend = 'threads'"),
+        &format!("parallel in app.toml, line 2, and parallel_backend in app.toml, line 3: {end}"),
     );
     assert_error(
         environment(&[("POLYPOOL_N_WORKERS", "4"), ("POLYPOOL_NUM_WORKERS", "5")]),

@@ -1,7 +1,11 @@
 //! The pools that settings come to.
 
 use futures::executor::block_on;
-use polypool::{Parallel, TaskError, config::PoolConfig, cpu_count};
+use polypool::{
+    Parallel, TaskError,
+    config::{PoolConfig, Setting},
+    cpu_count,
+};
 
 use crate::{assert_error, environment, shown, table, variables};
 
@@ -19,7 +23,9 @@ fn how_many_on_what() {
         pool("parallel_backend = 'thread'\nn_workers = 'ALL-BUT-ONE'"),
         ("threads".into(), all_but_one)
     );
-    assert_eq!(pool("parallel_backend = 'serial'\nn_workers = 5"), ("serial".into(), 1));
+    assert_eq!(pool("parallel_backend = 'serial'\nn_workers = 1"), ("serial".into(), 1));
+    assert_eq!(pool("parallel = 'threads'\nn_workers = 5"), ("threads".into(), 5));
+    assert_eq!(pool("parallel = 5\nparallel_backend = ' threads '"), ("threads".into(), 5));
     assert_eq!(pool("parallel = 'tasks'"), pool("parallel_backend = 'tasks'"));
     for off in ["false", "0", "'off'"] {
         assert_eq!(pool(&format!("parallel = {off}")), ("serial".into(), 1), "{off}");
@@ -59,10 +65,11 @@ fn what_there_is_not_is_told_with_the_place() {
         ),
         "{error}"
     );
-    let error = executor("parallel = 'theads'").expect_err("unknown").to_string();
+    let error = executor("parallel = ' theads '").expect_err("unknown").to_string();
     assert!(
-        error
-            .starts_with("parallel in app.toml, line 2: unknown backend `theads`; known are serial, threads"),
+        error.starts_with(
+            "parallel in app.toml, line 2: unknown backend `theads`; known are off, on, auto, serial, threads"
+        ),
         "{error}"
     );
     assert_error(
@@ -74,10 +81,13 @@ fn what_there_is_not_is_told_with_the_place() {
         executor("parallel_backend = 'threads'\nruntime = 'tokio'"),
         "runtime in app.toml, line 3: no tokio runtime is in context; build the pool inside one, or pass `Runtime::tokio(handle)`",
     );
-    assert_error(
-        executor("parallel_backend = 'threads'\nn_workers = 1\non_serial = 'error'"),
-        "the pool would run its tasks one at a time; ask for two workers or more, or allow it with `on_serial`",
-    );
+    let serial = "the pool would run its tasks one at a time; ask for two workers or more, or allow it with `on_serial`";
+    for text in ["n_workers = 1\nparallel_backend = 'threads'", "parallel = false\n"] {
+        assert_error(
+            executor(&format!("{text}\non_serial = 'error'")),
+            &format!("on_serial in app.toml, line 4: {serial}"),
+        );
+    }
 }
 
 #[test]
@@ -108,6 +118,73 @@ fn an_option_that_the_backend_has_no_use_for() {
         config
             .to_string()
             .contains("\n# idle_timeout = \"10s\"  # app.toml, line 3; not used: the backend is `threads`")
+    );
+}
+
+#[test]
+fn more_workers_than_the_serial_backend_has() {
+    let refused = "the backend `serial` has no use for it; take it out, or choose another backend";
+    for (text, key, line) in [
+        ("parallel_backend = 'serial'\nn_workers = 4", "n_workers", 3),
+        ("n_workers = 'auto'\nparallel = 'serial'", "n_workers", 2),
+        ("parallel = 4\nparallel_backend = 'serial'", "parallel", 2),
+    ] {
+        let config = table(text).expect("well formed");
+        assert_error(config.executor(), &format!("{key} in app.toml, line {line}: {refused}"));
+        assert_error(config.parallel(), &format!("{key} in app.toml, line {line}: {refused}"));
+    }
+    let above = |name: &str, value: &str, text: &str| {
+        table(text)
+            .and_then(|config| config.environment_from(variables(&[(name, value)])))
+            .expect("well formed")
+    };
+    let config = above("POLYPOOL_N_WORKERS", "4", "parallel_backend = 'serial'");
+    assert_error(config.executor(), &format!("POLYPOOL_N_WORKERS in the environment: {refused}"));
+    // A choice from above need not take out what was said below, and a number for all pools is for this one, if it can be.
+    for (name, value, text, line) in [
+        ("POLYPOOL_PARALLEL_BACKEND", "serial", "n_workers = 4", "# n_workers = 4  # app.toml, line 2"),
+        (
+            "POLYPOOL_NUM_WORKERS",
+            "4",
+            "parallel_backend = 'serial'",
+            "# n_workers = 4  # POLYPOOL_NUM_WORKERS",
+        ),
+    ] {
+        let config = above(name, value, text);
+        assert_eq!(config.executor().expect("fine").backend_name(), "serial");
+        assert!(matches!(config.parallel(), Ok(Parallel::Backend(name)) if name == "serial"));
+        let line = format!("{line}; not used: the backend is `serial`");
+        assert!(config.to_string().lines().any(|shown| shown == line), "{config}");
+    }
+    // A later file stands over an earlier one in this, too.
+    let config = table("n_workers = 4\nparallel_backend = 'threads'").expect("fine");
+    let config = config.toml_str("[parallel]\nparallel_backend = 'serial'", "over.toml").expect("fine");
+    assert_eq!(config.executor().expect("fine").backend_name(), "serial");
+}
+
+#[test]
+fn values_of_variables_are_nobody_elses() {
+    let config = table("env = { TOKEN = 'secret' }").expect("fine");
+    let above = variables(&[("POLYPOOL_ENV", "TOKEN=secrets,B=secret")]);
+    let config = config.environment_from(above).expect("fine");
+    let list = config.to_string();
+    assert!(!list.contains("secret"), "{list}");
+    let line =
+        "# env = { \"B\" = …, \"TOKEN\" = … }  # POLYPOOL_ENV, over { \"TOKEN\" = … } from app.toml, line 2";
+    assert!(list.lines().any(|shown| shown == line), "{list}");
+    let debug = config.set("debug", true).expect("fine").to_string();
+    assert!(!debug.contains("secret") && debug.contains("TOKEN"), "{debug}");
+}
+
+#[test]
+fn numbers_of_every_type() {
+    let set = |n: Setting| shown(&PoolConfig::new().set("n_workers", n).expect("fine"));
+    for n in [3_u32.into(), 3_i64.into(), 3_i32.into(), 3_u64.into(), 3_usize.into()] {
+        assert_eq!(set(n), ["n_workers = 3  # the program"]);
+    }
+    assert_error(
+        PoolConfig::new().set("n_workers", i64::MIN),
+        "n_workers in the program: -9223372036854775808 is too small; the least is 1",
     );
 }
 

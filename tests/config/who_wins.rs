@@ -115,6 +115,11 @@ fn a_number_for_all_pools_turns_nothing_on() {
 }
 
 #[test]
+fn a_number_for_all_pools_that_is_empty_is_not_set() {
+    assert_eq!(both("n_workers = 3", &[("POLYPOOL_NUM_WORKERS", "")]), ["n_workers = 3  # app.toml, line 2"]);
+}
+
+#[test]
 fn what_is_outranked_is_in_the_list_as_a_comment() {
     let config = table("n_workers = 4\ntask_timeout = 9\ncancel = 'all'").expect("fine").set("debug", true);
     let list = config.expect("fine").to_string();
