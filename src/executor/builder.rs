@@ -402,12 +402,12 @@ fn current_depth() -> usize {
 fn check_depth() -> Result<usize, BuildError> {
     const VARIABLE: &str = "POLYPOOL_MAX_DEPTH";
     let limit = match std::env::var(VARIABLE) {
-        Ok(text) => text.trim().parse().map_err(|_| {
+        Ok(text) if !text.is_empty() => text.trim().parse().map_err(|_| {
             BuildError::OutOfRange(format!(
                 "{VARIABLE} is `{text}`; it must be a number, how deep pools may be nested"
             ))
         })?,
-        Err(_) => 10,
+        _ => 10,
     };
     let depth = current_depth() + 1;
     if depth > limit { Err(BuildError::NestingTooDeep { depth, limit }) } else { Ok(depth) }
