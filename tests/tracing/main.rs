@@ -106,6 +106,24 @@ fn task_of_a_task_is_within_it() {
     assert_eq!(scope("inner"), ["outermost", "task", "task"]);
 }
 
+#[cfg(feature = "graph")]
+#[test]
+fn tasks_of_a_graph_are_within_the_span_in_which_it_was_run() {
+    for backend in ["serial", "threads", "tasks"] {
+        let pool = pool(backend, "graph");
+        let mut graph = polypool::graph::TaskGraph::new();
+        graph.task("first", say, format!("first on {backend}"));
+        graph.task("second", say, format!("second on {backend}")).after(["first"]);
+        let mut run = info_span!("runs").in_scope(|| graph.run(&pool)).unwrap();
+        assert!(block_on(run.finish()).is_success());
+        for name in ["first", "second"] {
+            let text = format!("{name} on {backend}");
+            assert_eq!(scope(&text), ["runs", "task"]);
+            assert_eq!(task_of(&text).field("name"), name);
+        }
+    }
+}
+
 #[test]
 fn span_is_left_while_a_future_waits() {
     let pool = pool("serial", "left");
