@@ -1,11 +1,9 @@
 //! A barrier: nobody goes on before all are there.
 
-use std::{fmt, time::Duration};
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::time::Duration;
 
 use super::{
-    handle::{Handle, there},
+    handle::{Handle, there, travels},
     wait::{Asked, blocking_or_unwind},
 };
 use crate::primitives::{Kind, Operation, Outcome};
@@ -110,27 +108,4 @@ impl Barrier {
     }
 }
 
-impl Clone for Barrier {
-    fn clone(&self) -> Self {
-        Self { handle: self.handle.clone() }
-    }
-}
-
-impl fmt::Debug for Barrier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handle.fmt("Barrier", f)
-    }
-}
-
-impl Serialize for Barrier {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Barrier {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let handle = Handle::of_kind(|kind| matches!(kind, Kind::Barrier { .. }), deserializer)?;
-        Ok(Self { handle })
-    }
-}
+travels!(Barrier, Kind::Barrier { .. });

@@ -1,12 +1,11 @@
 //! A condition: waiting for something that others bring about, under a lock.
 
-use std::{fmt, time::Duration};
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::time::Duration;
 
 use super::{
     Guard,
-    handle::{Handle, there},
+    handle::{Handle, there, travels},
+    holding::holding,
     wait::{Asked, blocking_or_unwind},
     who,
 };
@@ -44,88 +43,9 @@ pub struct Condition {
     pub(super) handle: Handle,
 }
 
+holding!(locks: Condition, "condition", "condition()", "Waits for the lock.");
+
 impl Condition {
-    /// Waits for the lock.
-    ///
-    /// A task that waits keeps its worker's place in the pool; [`leave_pool`](crate::worker::leave_pool) gives it away meanwhile.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves the line. What was granted just then goes to the next.
-    ///
-    /// # Examples
-    /// ```
-    /// # futures::executor::block_on(async {
-    /// let pool = polypool::Executor::threads(1)?;
-    /// let condition = pool.context().condition();
-    /// let guard = condition.lock().await;
-    /// assert!(!guard.holder_died());
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-    /// ```
-    pub async fn lock(&self) -> Guard {
-        let who = who::future().await;
-        self.handle.granted(self.handle.acquire(who)).await
-    }
-
-    /// The same on a thread that may block. Where its task is asked to stop, the wait ends the task.
-    ///
-    /// # Examples
-    /// ```
-    /// let pool = polypool::Executor::threads(1)?;
-    /// let condition = pool.context().condition();
-    /// let guard = condition.blocking_lock();
-    /// # drop(guard);
-    /// # Ok::<(), polypool::BuildError>(())
-    /// ```
-    pub fn blocking_lock(&self) -> Guard {
-        let asked = self.handle.acquire(who::thread());
-        blocking_or_unwind(self.handle.granted(asked))
-    }
-
-    /// Takes it if it is free and nobody waits for it. From a worker process that takes the time of a question and its answer, for
-    /// which the thread is blocked.
-    ///
-    /// # Examples
-    /// ```
-    /// let pool = polypool::Executor::threads(1)?;
-    /// let condition = pool.context().condition();
-    /// let guard = condition.try_lock().unwrap();
-    /// # drop(guard);
-    /// # Ok::<(), polypool::BuildError>(())
-    /// ```
-    pub fn try_lock(&self) -> Option<Guard> {
-        self.handle.try_acquire(who::thread())
-    }
-
-    /// Waits for it, but not longer than `limit`.
-    ///
-    /// # Cancel safety
-    /// As of [`lock`](Self::lock).
-    ///
-    /// # Examples
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # futures::executor::block_on(async {
-    /// let pool = polypool::Executor::threads(1)?;
-    /// let condition = pool.context().condition();
-    /// let guard = condition.lock_timeout(Duration::from_millis(1)).await;
-    /// assert!(guard.is_some());
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-    /// ```
-    pub async fn lock_timeout(&self, limit: Duration) -> Option<Guard> {
-        let who = who::future().await;
-        self.handle.granted_or_not(self.handle.acquire(who).within(limit)).await
-    }
-
-    /// The same on a thread that may block.
-    ///
-    /// # Examples
-    /// See [`lock_timeout`](Self::lock_timeout).
-    pub fn blocking_lock_timeout(&self, limit: Duration) -> Option<Guard> {
-        let asked = self.handle.acquire(who::thread()).within(limit);
-        blocking_or_unwind(self.handle.granted_or_not(asked))
-    }
-
     /// Gives up the lock, waits to be notified, then for the lock.
     ///
     /// # Panics
@@ -248,27 +168,4 @@ impl Condition {
     }
 }
 
-impl Clone for Condition {
-    fn clone(&self) -> Self {
-        Self { handle: self.handle.clone() }
-    }
-}
-
-impl fmt::Debug for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handle.fmt("Condition", f)
-    }
-}
-
-impl Serialize for Condition {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Condition {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let handle = Handle::of_kind(|kind| matches!(kind, Kind::Condition), deserializer)?;
-        Ok(Self { handle })
-    }
-}
+travels!(Condition, Kind::Condition);

@@ -1,11 +1,9 @@
 //! An event: something that has happened, or not yet.
 
-use std::{fmt, time::Duration};
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::time::Duration;
 
 use super::{
-    handle::{Handle, there},
+    handle::{Handle, there, travels},
     wait::blocking_or_unwind,
 };
 use crate::primitives::{Kind, Operation, Outcome};
@@ -137,27 +135,4 @@ impl Event {
     }
 }
 
-impl Clone for Event {
-    fn clone(&self) -> Self {
-        Self { handle: self.handle.clone() }
-    }
-}
-
-impl fmt::Debug for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.handle.fmt("Event", f)
-    }
-}
-
-impl Serialize for Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Event {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let handle = Handle::of_kind(|kind| matches!(kind, Kind::Event), deserializer)?;
-        Ok(Self { handle })
-    }
-}
+travels!(Event, Kind::Event);

@@ -4,11 +4,11 @@ use std::{fmt, mem::discriminant, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::{Guard, wait::Asked};
+use super::wait::Asked;
 use crate::{
     function::named::{self, Id},
     inside::process::stand_in,
-    primitives::{Fault, Item, Kind, Object, Operation, Outcome, Who, find, origin},
+    primitives::{Fault, Item, Kind, Object, Operation, Outcome, find, origin},
     runtime::block_on,
 };
 
@@ -18,28 +18,6 @@ pub(super) struct Handle(pub(super) Arc<dyn Object>);
 impl Handle {
     pub(super) fn ask(&self, operation: Operation<Item>) -> Asked {
         Asked::new(&self.0, operation)
-    }
-
-    pub(super) fn acquire(&self, who: Who) -> Asked {
-        self.ask(Operation::Acquire { who, wait: true })
-    }
-
-    pub(super) async fn granted(&self, asked: Asked) -> Guard {
-        match self.granted_or_not(asked).await {
-            Some(guard) => guard,
-            None => std::future::pending().await,
-        }
-    }
-
-    pub(super) async fn granted_or_not(&self, asked: Asked) -> Option<Guard> {
-        let key = asked.key();
-        Guard::of(&self.0, key, asked.await).map(|(guard, _)| guard)
-    }
-
-    pub(super) fn try_acquire(&self, who: Who) -> Option<Guard> {
-        let asked = self.ask(Operation::Acquire { who, wait: false });
-        let key = asked.key();
-        Guard::of(&self.0, key, block_on(asked)).map(|(guard, _)| guard)
     }
 
     /// Asks what is answered at once, but for the way.
@@ -97,3 +75,34 @@ pub(super) fn there(outcome: Outcome<Item>) -> Outcome<Item> {
         outcome => outcome,
     }
 }
+
+/// What a primitive is beside its verbs: a share that is cloned, shown, and sent by its name.
+macro_rules! travels {
+    ($name:ident $(<$t:ident>)?, $kind:pat $(, $of:ident)?) => {
+        impl $(<$t>)? Clone for $name $(<$t>)? {
+            fn clone(&self) -> Self {
+                Self { handle: self.handle.clone() $(, $of: self.$of)? }
+            }
+        }
+
+        impl $(<$t>)? std::fmt::Debug for $name $(<$t>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.handle.fmt(stringify!($name), f)
+            }
+        }
+
+        impl $(<$t>)? serde::Serialize for $name $(<$t>)? {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.handle.serialize(serializer)
+            }
+        }
+
+        impl<'de $(, $t)?> serde::Deserialize<'de> for $name $(<$t>)? {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let handle = Handle::of_kind(|kind| matches!(kind, $kind), deserializer)?;
+                Ok(Self { handle $(, $of: std::marker::PhantomData)? })
+            }
+        }
+    };
+}
+pub(super) use travels;

@@ -1,8 +1,8 @@
 //! Graphs in pools whose workers run by themselves.
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use polypool::graph::{Outcome, TaskGraph};
-use polypool::{CancellationPolicy, Executor, TaskError, worker};
+use polypool::{CancellationPolicy, EventKind, Executor, TaskError, worker};
 
 use crate::gate::Gate;
 use crate::ground::{Rig, hold, mark, named, nothing, outcomes, reports, sorted};
@@ -53,12 +53,23 @@ pub async fn no_more_under_way_than_workers(rig: Rig) {
         // The first three meet, so three are seen at once.
         graph.task_async(n.to_string(), inside, (gate, 3));
     }
+    let mut events = pool.events();
     let mut run = graph.run(&pool).unwrap();
     while let Some((_, report)) = run.next().await {
         assert_eq!(report.outcome, Outcome::Done);
-        let (progress, stats) = (run.progress(), pool.stats());
-        assert!(progress.running <= 3 && stats.queued + stats.running <= 3, "{progress:?}, {stats:?}");
+        assert!(run.progress().running <= 3, "{:?}", run.progress());
     }
+    // The end of a task is told before the next is submitted.
+    let mut under_way = 0;
+    while let Some(Some(event)) = events.next().now_or_never() {
+        match event.kind {
+            EventKind::TaskQueued { .. } => under_way += 1,
+            EventKind::TaskFinished { .. } => under_way -= 1,
+            _ => {}
+        }
+        assert!((0..=3).contains(&under_way), "{under_way}: {event:?}");
+    }
+    assert_eq!(under_way, 0);
     assert_eq!(gate.most_inside(), 3);
 }
 
