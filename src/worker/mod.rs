@@ -4,6 +4,11 @@ use std::fmt;
 
 use crate::backend::{pool::Pool, seat};
 
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub(crate) mod mpi;
+#[cfg(not(all(feature = "mpi", target_os = "linux")))]
+#[path = "no_mpi.rs"]
+mod mpi;
 #[cfg(not(all(feature = "processes", target_os = "linux")))]
 pub(crate) mod no_process;
 #[cfg(all(feature = "processes", target_os = "linux"))]

@@ -51,6 +51,7 @@ pub fn init() {
     if take_env(MARK).is_some() {
         start::start();
     }
+    super::mpi::enter();
 }
 
 /// What the system calls before `main` where `worker_main!` is linked in.
@@ -60,6 +61,7 @@ pub extern "C" fn before_main() {
         take_env(MARK);
         start::start();
     }
+    super::mpi::enter();
 }
 
 /// The mark of a worker that starts as early as it can, and of one that starts in `init`.
