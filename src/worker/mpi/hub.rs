@@ -84,11 +84,20 @@ pub(super) fn begin(launch: &Launch) {
     }
 }
 
-/// How many ranks there are for workers, if the job has some.
-pub(super) fn ranks() -> Option<usize> {
-    let hub = HUB.get()?;
-    let shared = lock(&hub.shared);
-    (!shared.ranks.is_empty()).then_some(shared.ranks.len())
+/// The ranks that are there for workers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ranks {
+    /// Those that are not lost.
+    pub(crate) n: usize,
+    /// They were started with this process, so that there will not be more. Others were started by it.
+    pub(crate) is_job: bool,
+}
+
+/// How many ranks there are for workers, if MPI has begun.
+pub(crate) fn ranks() -> Option<Ranks> {
+    let shared = lock(&HUB.get()?.shared);
+    let n = shared.ranks.iter().filter(|rank| !rank.is_lost).count();
+    Some(Ranks { n, is_job: IS_JOB.get() == Some(&true) })
 }
 
 /// Sees to it that there are ranks for workers. Where this process was started alone, MPI starts as many as are wanted; in a job

@@ -21,8 +21,8 @@ mod rank;
 mod tests;
 
 pub(crate) use self::{
-    hub::{connect, gone, open},
-    launch::{SPAWNED, of_launcher},
+    hub::{connect, gone, open, ranks},
+    launch::of_launcher,
 };
 use crate::{
     sys::{
@@ -57,11 +57,6 @@ pub(crate) fn enter() {
     });
 }
 
-/// How many ranks there are for workers, if this is the first of several.
-pub(crate) fn ranks() -> Option<usize> {
-    hub::ranks()
-}
-
 /// The command that starts an agent with this socket: this program, which is not of the MPI job.
 fn agent(socket: OwnedFd) -> Command {
     let mut command = Command::new(executable());
@@ -83,11 +78,11 @@ fn complain(rank: Option<usize>, error: &io::Error) {
 
 /// The arguments of a process that is spawned: what says that it is one.
 fn spawn_args() -> [&'static str; 1] {
-    [SPAWNED]
+    [launch::SPAWNED]
 }
 
 /// The program as another process of this machine, or of one with the same files, can start it.
-fn program() -> io::Result<OsString> {
+pub(crate) fn program() -> io::Result<OsString> {
     let path = std::env::current_exe()?;
     if !path.is_file() {
         return Err(io::Error::other(format!(

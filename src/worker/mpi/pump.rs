@@ -111,10 +111,6 @@ impl Pump {
         &self.peers
     }
 
-    pub(super) fn has_channels(&self) -> bool {
-        !self.channels.is_empty()
-    }
-
     pub(super) fn begin_channel(&mut self, id: u32, peer: usize, socket: OwnedFd) {
         self.channels.insert(id, (peer, Channel::new(socket)));
     }
