@@ -114,6 +114,7 @@
 //! | `async-std` | pools use async-std; it is discontinued (RUSTSEC-2025-0052), new programs choose another |
 //! | `smol` | pools use smol's global executor |
 //! | `processes` (default) | the backend of that name, on Linux |
+//! | `mpi` | the backend of that name: the ranks of an MPI job, whose library is loaded when the program runs; on Linux |
 //! | `config` | `config::PoolConfig`: settings from TOML files and the environment |
 //! | `clap` | `config::ParallelArgs`: the same from a command line that clap reads |
 //! | `graph` | `graph::TaskGraph`: tasks that depend on each other |
@@ -157,6 +158,8 @@ pub mod timeline;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 mod wire;
 
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub use backend::mpi::{Mpi, MpiLauncher};
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
 pub use backend::{
@@ -207,6 +210,8 @@ pub use inside::process::init;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "engine")]
+    pub use crate::backend::engine::Agents;
     pub use crate::inside::process::before_main;
 }
 

@@ -28,7 +28,13 @@ const KNOWN: &[Known] = &[
         #[cfg(not(all(feature = "processes", target_os = "linux")))]
         make: None,
     },
-    Known { names: &["mpi"], make: None },
+    Known {
+        names: &["mpi"],
+        #[cfg(all(feature = "mpi", target_os = "linux"))]
+        make: Some(|| Arc::new(crate::backend::mpi::Mpi::new())),
+        #[cfg(not(all(feature = "mpi", target_os = "linux")))]
+        make: None,
+    },
     Known { names: &["dask"], make: None },
     Known { names: &["ray"], make: None },
 ];

@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::backend::{pool::Pool, seat};
 
+#[cfg(all(feature = "engine", target_os = "linux"))]
+pub(crate) mod agent;
 #[cfg(all(feature = "mpi", target_os = "linux"))]
 pub(crate) mod mpi;
 #[cfg(not(all(feature = "mpi", target_os = "linux")))]

@@ -24,7 +24,6 @@ pub(super) trait Calls: Send {
     fn world(&self) -> usize;
     fn parent(&self) -> io::Result<Option<usize>>;
     fn return_errors(&self, comm: Comm) -> io::Result<()>;
-    fn rank(&self, comm: Comm) -> io::Result<c_int>;
     /// The size of the other group where there are two.
     fn size(&self, comm: Comm) -> io::Result<c_int>;
     fn spawn(&self, program: &CStr, args: &[CString], n: c_int) -> io::Result<usize>;
@@ -117,7 +116,6 @@ struct Table<H> {
     error_class: unsafe extern "C" fn(c_int, *mut c_int) -> c_int,
     error_string: unsafe extern "C" fn(c_int, *mut c_char, *mut c_int) -> c_int,
     set_errhandler: unsafe extern "C" fn(H, H) -> c_int,
-    comm_rank: ToComm<H>,
     comm_size: ToComm<H>,
     comm_remote_size: ToComm<H>,
     comm_test_inter: ToComm<H>,
@@ -234,7 +232,6 @@ fn table<H: Handle>(library: &Library, known: Known<H>, numbers: Numbers) -> Res
         error_class: function!("MPI_Error_class"),
         error_string: function!("MPI_Error_string"),
         set_errhandler: function!("MPI_Comm_set_errhandler"),
-        comm_rank: function!("MPI_Comm_rank"),
         comm_size: function!("MPI_Comm_size"),
         comm_remote_size: function!("MPI_Comm_remote_size"),
         comm_test_inter: function!("MPI_Comm_test_inter"),
@@ -359,10 +356,6 @@ impl<H: Handle> Calls for Table<H> {
         // SAFETY: both handles are MPI's own.
         let code = unsafe { (self.set_errhandler)(H::of_word(comm.0), handler) };
         self.check("MPI_Comm_set_errhandler", code)
-    }
-
-    fn rank(&self, comm: Comm) -> io::Result<c_int> {
-        self.number("MPI_Comm_rank", self.comm_rank, comm)
     }
 
     fn size(&self, comm: Comm) -> io::Result<c_int> {

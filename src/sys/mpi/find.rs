@@ -116,7 +116,7 @@ fn load(path: &Path, family: Option<Family>) -> Result<Library, String> {
     // SAFETY: to load a library runs its constructors. Those of MPI libraries are made for that; that it is one, the user has said
     // by its name.
     let loaded = unsafe { Loaded::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
-    let loaded = loaded.map_err(|error| clean(&error.to_string()))?;
+    let loaded = loaded.map_err(|error| reason(&error))?;
     let known = recognise(&loaded, path, family);
     // For good: it may have begun threads, or told the C library of what is to be done at the end.
     std::mem::forget(loaded);
@@ -156,9 +156,10 @@ fn recognise(loaded: &Loaded, path: &Path, job: Option<Family>) -> Result<Librar
     Ok(Library { calls, family, name: path.display().to_string(), version })
 }
 
-/// Loaders begin with the name, which is said anyway.
-fn clean(error: &str) -> String {
-    error.rsplit_once(": ").map_or(error, |(_, why)| if why.is_empty() { error } else { why }).to_owned()
+/// What the loader says, without the name that it begins with, which is said anyway.
+fn reason(error: &dyn std::error::Error) -> String {
+    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    text.split_once(": ").map_or(text.clone(), |(_, why)| why.to_owned())
 }
 
 fn is_mpi(name: &OsStr) -> bool {

@@ -34,11 +34,6 @@ impl Library {
         find::find(wanted)
     }
 
-    /// What the library says of itself, in one line.
-    pub(crate) fn version(&self) -> &str {
-        &self.version
-    }
-
     /// Whether somebody in this process has begun to use it.
     pub(crate) fn is_begun(&self) -> bool {
         self.calls.is_begun()
@@ -95,10 +90,6 @@ impl Session {
         let Some(parent) = self.library.calls.parent()? else { return Ok(None) };
         self.library.calls.return_errors(Comm(parent))?;
         Ok(Some(Comm(parent)))
-    }
-
-    pub(crate) fn rank(&self, comm: Comm) -> io::Result<usize> {
-        self.library.calls.rank(comm).map(natural)
     }
 
     pub(crate) fn size(&self, comm: Comm) -> io::Result<usize> {

@@ -82,11 +82,6 @@ impl Channel {
         !self.waiting.is_empty()
     }
 
-    /// Nothing will come from here any more.
-    pub(super) fn has_read_all(&self) -> bool {
-        !self.is_reading
-    }
-
     pub(super) fn is_done(&self) -> bool {
         !self.is_reading && self.incoming == Incoming::Ended
     }
@@ -228,7 +223,7 @@ mod tests {
         assert_eq!(channel.read(&mut buffer), Read::NothingNow);
         drop(far);
         assert_eq!(channel.read(&mut buffer), Read::End);
-        assert!(channel.has_read_all() && !channel.is_done());
+        assert!(!channel.is_reading && !channel.is_done());
         channel.end();
         assert!(channel.is_done());
     }

@@ -44,6 +44,8 @@ struct Shared {
     ranks: Vec<Rank>,
     wishes: Vec<Wish>,
     next: u32,
+    /// It is over too early, and the job is ended by force when the program ends.
+    is_failing: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -179,7 +181,7 @@ fn start(find: impl FnOnce() -> Option<Launch>) -> io::Result<&'static Hub> {
         return hub.check_owner();
     }
     let launch = find();
-    let shared = Shared { stage: Stage::Beginning, ranks: Vec::new(), wishes: Vec::new(), next: 0 };
+    let shared = Shared { stage: Stage::Beginning, ranks: Vec::new(), wishes: Vec::new(), next: 0, is_failing: false };
     let (shared, changed) = (Mutex::new(shared), Condvar::new());
     let hub = HUB.get_or_init({
         let bell = bell()?;
@@ -199,7 +201,8 @@ fn end() {
     let mut shared = lock(&hub.shared);
     shared.wishes.push(Wish::End);
     let _ = ring(&hub.bell);
-    while !matches!(shared.stage, Stage::Over(_)) {
+    hub.changed.notify_all();
+    while shared.is_failing || !matches!(shared.stage, Stage::Over(_)) {
         let rest = until.saturating_duration_since(Instant::now());
         if rest.is_zero() {
             return;
@@ -290,15 +293,25 @@ impl Hub {
             pump.run(&mut Chair { hub: self, answers: Vec::new() })
         });
         pump.drop_channels(None);
-        if carried.is_ok() {
-            for peer in 0..pump.peers().len() {
-                // One that is lost hears nothing.
-                let _ = pump.send(peer, Head::new(Kind::Bye, 0).with(&[]));
+        let ended = carried.and_then(|()| pump.part(FAREWELL));
+        match ended {
+            Ok(()) => pump.finish(),
+            Err(error) => {
+                self.fail(&error);
+                // The others do not know, and would wait, and the launcher for them.
+                pump.into_session().abort(1);
             }
-            let _ = pump.drain(FAREWELL);
-            pump.into_session().finish()?;
         }
-        carried
+    }
+
+    /// MPI does not work any more. The program may go on without it, but not end as if all were well.
+    fn fail(&self, error: &io::Error) {
+        lock(&self.shared).is_failing = true;
+        self.over(error.to_string());
+        let mut shared = lock(&self.shared);
+        while !shared.wishes.iter().any(|wish| matches!(wish, Wish::End)) {
+            shared = self.changed.wait(shared).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
     }
 
     /// Sees who is there.

@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Drop = 6,
     /// So many bytes more may be sent.
     Credit = 7,
-    /// First rank: all is over.
+    /// All is over, and this is the last message: the first rank's, and then each rank's.
     Bye = 8,
 }
 

@@ -24,17 +24,15 @@ pub(crate) use self::{
     hub::{connect, gone, open, ranks},
     launch::of_launcher,
 };
+use super::agent::AGENT;
 use crate::{
     sys::{
         image::executable,
         mpi::ignore_broken_pipes,
-        process::{exit_now, set_env, thread_count},
+        process::{set_env, thread_count},
     },
     wire::control::MARK,
 };
-
-/// How an agent is marked.
-const AGENT: &str = "agent";
 
 /// Finds out which process of an MPI job this is, once, before anything else is done. A rank that is not the first does not
 /// return from here: it holds workers until the first is done. The first goes on when MPI has begun; where there is no job, it
@@ -45,7 +43,8 @@ pub(crate) fn enter() {
         let Some(launch) = launch::launch() else { return };
         if launch.is_worker() {
             ignore_broken_pipes();
-            exit_now(rank::serve(&launch, agent))
+            // Not at once: MPICH takes leave of its launcher in what is done at an exit.
+            std::process::exit(rank::serve(&launch, agent))
         }
         if launch.size != Some(1) {
             // Who is started from here has the variables of the job, too, and is not of it.

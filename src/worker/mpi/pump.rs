@@ -38,6 +38,7 @@ const BATCH: usize = 64;
 pub(super) struct Peer {
     pub(super) at: (Comm, usize),
     pub(super) is_lost: bool,
+    has_parted: bool,
     sending: VecDeque<Message>,
     receiving: VecDeque<Message>,
 }
@@ -90,8 +91,19 @@ impl Pump {
         &self.session
     }
 
+    /// Gives MPI up without ceremony.
     pub(super) fn into_session(self) -> Session {
         self.session
+    }
+
+    /// Ends MPI, together with the peers, who do the same.
+    pub(super) fn finish(self) -> io::Result<()> {
+        let world = self.session.world();
+        for comm in self.comms.iter().filter(|comm| **comm != world) {
+            // To end while one is connected takes Open MPI 5 a time without end.
+            self.session.disconnect(*comm)?;
+        }
+        self.session.finish()
     }
 
     /// Adds those ranks of a communicator. Gives the number of the first.
@@ -101,6 +113,7 @@ impl Pump {
         self.peers.extend(ranks.map(|rank| Peer {
             at: (comm, rank),
             is_lost: false,
+            has_parted: false,
             sending: VecDeque::new(),
             receiving: VecDeque::new(),
         }));
@@ -120,7 +133,7 @@ impl Pump {
         self.channels.remove(&id).is_some()
     }
 
-    /// Takes all channels of one peer out, or all that there are.
+    /// Takes all channels of one peer out, or all that there are. Gives them.
     pub(super) fn drop_channels(&mut self, of: Option<usize>) -> Vec<u32> {
         let mut gone = Vec::new();
         self.channels.retain(|id, (peer, _)| {
@@ -146,14 +159,45 @@ impl Pump {
         Ok(())
     }
 
-    /// Waits until all that was sent is on its way, for so long at most.
-    pub(super) fn drain(&mut self, limit: Duration) -> io::Result<()> {
+    /// Tells all peers that this was all, and waits, for so long at most, until they have said the same and all that was sent has
+    /// arrived. MPI must not end while a message is under way.
+    pub(super) fn part(&mut self, limit: Duration) -> io::Result<()> {
         let until = Instant::now() + limit;
-        while self.peers.iter().any(|peer| !peer.sending.is_empty()) && Instant::now() < until {
-            self.settle()?;
-            std::thread::sleep(SHORTEST);
+        for peer in 0..self.peers.len() {
+            self.send(peer, Head::new(Kind::Bye, 0).with(&[]))?;
         }
-        Ok(())
+        while Instant::now() < until {
+            match self.is_parted() {
+                Ok(true) => return Ok(()),
+                Ok(false) => std::thread::sleep(SHORTEST),
+                // Who is lost need not part.
+                Err(error) => drop(self.examine(error)?),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the ranks do not part"))
+    }
+
+    fn is_parted(&mut self) -> io::Result<bool> {
+        self.settle()?;
+        for at in 0..self.comms.len() {
+            while self.take(at)? {}
+        }
+        let mut is_parted = true;
+        for peer in 0..self.peers.len() {
+            while let Some(bytes) = self.arrived(peer)? {
+                // Whatever else comes is for nobody.
+                self.peers[peer].has_parted |= Head::of(&bytes).is_some_and(|head| head.kind == Kind::Bye);
+                keep(&mut self.spare, bytes);
+            }
+            let peer = &self.peers[peer];
+            is_parted &= peer.is_lost || (peer.has_parted && peer.sending.is_empty());
+        }
+        Ok(is_parted)
+    }
+
+    /// The peer has said that it says no more.
+    pub(super) fn has_parted(&mut self, peer: usize) {
+        self.peers[peer].has_parted = true;
     }
 
     /// Carries bytes until the side says that all is over.
@@ -162,7 +206,12 @@ impl Pump {
             match self.round(side) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
-                Err(error) => self.examine(side, error)?,
+                Err(error) => {
+                    for (peer, channels) in self.examine(error)? {
+                        channels.into_iter().for_each(|id| side.done(self, id));
+                        side.lost(self, peer)?;
+                    }
+                }
             }
         }
     }
@@ -196,32 +245,30 @@ impl Pump {
         Ok(true)
     }
 
-    /// Something is wrong with a message: perhaps a peer is gone, and the others are not.
-    fn examine(&mut self, side: &mut impl Side, error: io::Error) -> io::Result<()> {
+    /// Something is wrong with a message: perhaps a peer is gone, and the others are not. Gives those that are, and the channels
+    /// that each of them had.
+    fn examine(&mut self, error: io::Error) -> io::Result<Vec<(usize, Vec<u32>)>> {
         if error.kind() != io::ErrorKind::ConnectionReset {
             return Err(error);
         }
-        let mut any = false;
+        let (mut any, mut gone) = (false, Vec::new());
         for at in 0..self.comms.len() {
             let comm = self.comms[at];
             let Some(ranks) = self.session.lost(comm)? else { return Err(error) };
+            // Perhaps only one who is no peer of ours.
+            any |= !ranks.is_empty();
             for peer in 0..self.peers.len() {
                 let known = &mut self.peers[peer];
-                if known.at.0 != comm || !ranks.contains(&known.at.1) {
+                if known.at.0 != comm || known.is_lost || !ranks.contains(&known.at.1) {
                     continue;
                 }
-                any = true;
-                if !std::mem::replace(&mut known.is_lost, true) {
-                    known.sending.clear();
-                    known.receiving.clear();
-                    for id in self.drop_channels(Some(peer)) {
-                        side.done(self, id);
-                    }
-                    side.lost(self, peer)?;
-                }
+                known.is_lost = true;
+                known.sending.clear();
+                known.receiving.clear();
+                gone.push((peer, self.drop_channels(Some(peer))));
             }
         }
-        if any { Ok(()) } else { Err(error) }
+        if any { Ok(gone) } else { Err(error) }
     }
 
     /// Lets go of what was sent.

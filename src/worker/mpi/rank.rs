@@ -22,6 +22,9 @@ use crate::sys::{
 /// How long an agent whose stream has ended may take to end.
 const CONDOLENCES: Duration = Duration::from_secs(3);
 
+/// How long the first rank may take to part.
+const FAREWELL: Duration = Duration::from_secs(10);
+
 /// How often those are looked at that are about to end.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -40,12 +43,12 @@ pub(super) fn serve(launch: &Launch, agent: fn(OwnedFd) -> Command) -> i32 {
     let served = begin_peers(&mut pump, launch).and_then(|()| pump.run(&mut post));
     pump.drop_channels(None);
     post.part();
-    if let Err(error) = served {
+    if let Err(error) = served.and_then(|()| pump.part(FAREWELL)) {
         complain(rank, &error);
         // The others would wait for this one in vain.
         pump.into_session().abort(1);
     }
-    match pump.into_session().finish() {
+    match pump.finish() {
         Ok(()) => 0,
         Err(error) => {
             complain(rank, &error);
@@ -154,7 +157,10 @@ impl Side for Post {
                     self.done(pump, head.channel);
                 }
             }
-            Kind::Bye => return Ok(false),
+            Kind::Bye => {
+                pump.has_parted(peer);
+                return Ok(false);
+            }
             _ => return Err(io::Error::other("the first rank says what is not its to say")),
         }
         Ok(true)

@@ -16,7 +16,6 @@ use std::{
 };
 
 use super::*;
-use crate::sys::process::exit_now;
 
 /// What a rank of these tests is to do.
 const ROLE: &str = "POLYPOOL_TEST_ROLE";
@@ -62,7 +61,7 @@ fn one_rank() {
     let Some(role) = env::var_os(ROLE).and_then(|role| role.into_string().ok()) else { return };
     let launch = launch::launch().expect("a job");
     if launch.is_worker() {
-        exit_now(rank::serve(&launch, cat));
+        std::process::exit(rank::serve(&launch, cat));
     }
     hub::begin(&launch);
     assert_eq!(connect(7).expect("ranks") + 1, launch.size.expect("size"));
