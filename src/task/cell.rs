@@ -152,6 +152,11 @@ pub(crate) trait AnyTask: Send + Sync {
         false
     }
 
+    /// How a task that has come back is to end, because somebody wanted that when nobody knew whether it had begun.
+    fn take_wish(&self) -> Option<TaskError> {
+        None
+    }
+
     /// The worker starts the call. False when the task was withdrawn before.
     fn begin(&self, _: &dyn Host) -> bool {
         false

@@ -2,7 +2,8 @@
 //!
 //! 1. What the worker wrote before it sent a message or a reply, into the files that it shares with the agent, is sent before that. So it
 //!    is with the pool when the message is heard there.
-//! 2. A call is begun with an empty diary. What is in it when the worker has ended, is of the last call.
+//! 2. A worker has one call at a time, and begins it with an empty diary. What is in that when the worker has ended is of the last call.
+//!    Those behind it are here, and are given back when they are asked for.
 //! 3. When the worker has ended, all that it had written is sent, and then how it ended. Nothing follows that.
 
 use std::{
@@ -54,7 +55,7 @@ pub(super) struct Relay {
     file: Option<Unsealed>,
     inbox: Inbox,
     came: VecDeque<Vec<OwnedFd>>,
-    /// The worker's calls and replies.
+    calls: Calls,
     replies: Replies,
     capture: Option<Capture>,
     looked: Option<Instant>,
@@ -64,6 +65,20 @@ pub(super) struct Relay {
     control_is_open: bool,
     data_is_open: bool,
     printed_is_open: [bool; 2],
+}
+
+/// The calls that have come. The worker has one at a time; the others can be given back.
+#[derive(Default)]
+struct Calls {
+    come: VecDeque<Call>,
+    /// So much of the last is not there yet.
+    lacks: u64,
+    is_performed: bool,
+}
+
+struct Call {
+    ticket: u64,
+    bytes: Vec<u8>,
 }
 
 /// Where the socket for calls is, on the way to the pool.
@@ -121,6 +136,7 @@ impl Relay {
             file: None,
             inbox: Inbox::default(),
             came: VecDeque::new(),
+            calls: Calls::default(),
             replies: Replies::default(),
             capture: None,
             looked: None,
@@ -250,10 +266,26 @@ impl Relay {
                 self.to_control.push_with(payload, files);
             }
             to_agent::CALL => {
-                read_now(&self.staff.diary);
-                self.to_data.push(payload);
+                let head = Head::decode(payload.first_chunk()?)?;
+                let lacks =
+                    (stream::HEAD as u64).checked_add(head.follow())?.checked_sub(payload.len() as u64)?;
+                self.calls.come.push_back(Call { ticket: head.ticket, bytes: payload });
+                self.calls.lacks = lacks;
+                self.next_call();
+            }
+            to_agent::DATA if self.calls.lacks > 0 => {
+                self.calls.lacks = self.calls.lacks.checked_sub(payload.len() as u64)?;
+                self.calls.come.back_mut()?.bytes.extend_from_slice(&payload);
+                self.next_call();
             }
             to_agent::DATA => self.to_data.push(payload),
+            to_agent::ASK => {
+                let ticket = u64::from_le_bytes(payload.try_into().ok()?);
+                let place = self.calls.come.iter().position(|call| call.ticket == ticket);
+                let kind = if place.is_some() { to_pool::BACK } else { to_pool::BEGUN };
+                place.and_then(|place| self.calls.come.remove(place));
+                self.to_pool.push(frame(kind, &[&ticket.to_le_bytes()]));
+            }
             to_agent::FILE => {
                 if self.file.is_none() {
                     self.file = Unsealed::new("polypool-placed").ok();
@@ -283,6 +315,20 @@ impl Relay {
             _ => return None,
         }
         Some(())
+    }
+
+    /// Gives the worker the next call, if it has none.
+    fn next_call(&mut self) {
+        let is_whole = self.calls.lacks == 0 || self.calls.come.len() > 1;
+        if self.calls.is_performed || !is_whole {
+            return;
+        }
+        if let Some(call) = self.calls.come.pop_front() {
+            self.calls.is_performed = true;
+            // What was done before is over with.
+            read_now(&self.staff.diary);
+            self.to_data.push(call.bytes);
+        }
     }
 
     fn begin_capture(&mut self, ticket: u64) {
@@ -371,6 +417,7 @@ impl Relay {
             if !more.is_empty() {
                 self.to_pool.push(frame(to_pool::DATA, &[more]));
                 bytes = rest;
+                self.end_call();
                 continue;
             }
             let lacks = stream::HEAD - self.replies.head.len();
@@ -388,12 +435,21 @@ impl Relay {
                     self.send_memory();
                     self.to_pool.push(frame(to_pool::REPLY, &[&self.replies.head, more]));
                     bytes = rest;
+                    self.end_call();
                 }
                 _ => return None,
             }
             self.replies.head.clear();
         }
         Some(())
+    }
+
+    /// When all of a reply has come, the worker waits for the next call.
+    fn end_call(&mut self) {
+        if self.replies.follow.is_done() {
+            self.calls.is_performed = false;
+            self.next_call();
+        }
     }
 
     fn read_printed(&mut self, which: usize) -> Next {
