@@ -118,6 +118,7 @@ impl Worker {
             if state.has_worked {
                 lane.tell_lost(&how);
             }
+            self.lose_nested(&how);
             let state_link = &state.link;
             for (n, call) in state.sent.drain(..).enumerate().rev() {
                 if n > 0 && !lane.begin_call(&call.task) {
@@ -140,6 +141,7 @@ impl Worker {
                 }
             }
         }
+        self.nested.end();
         self.lose_all();
         lock(&self.watches).clear();
         self.inner.rejoin();
