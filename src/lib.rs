@@ -88,9 +88,34 @@
 //! | more tasks than `max_pending` | `Err(QueueFull)` from `submit`; `submit_when_ready` and streams wait |
 //! | the runtime ends | on `threads`, threads of the pool's own take over; on `tasks`, what it had ends with `Err(Shutdown)`; the next submit finds the runtime that is current then |
 //! | the last executor is dropped inside a task of its pool | the policy is applied, to that task, too |
-//! | a task waits for tasks of its own pool | another worker takes its place meanwhile |
+//! | a task waits for tasks of its own pool | another worker takes its place meanwhile, or it runs them itself; see below |
 //! | a task awaits the `shutdown` of its own pool | it is not waited for |
 //! | a pool in a static | it holds no thread while it is idle, and does not keep a runtime from ending; tasks that run when the program ends are cut off |
+//!
+//! # Tasks of tasks
+//!
+//! A task finds its own pool with [`worker::executor`], submits to it, and waits: recursion by fork and join, as deep as it goes, on
+//! any backend and with any number of workers. There are never more workers than `max_workers` and as many again, or eight more
+//! where that is more, however many tasks wait for one another.
+//!
+//! - A task that awaits has given its place away. On `tasks` it costs no thread meanwhile; elsewhere it keeps its thread or process, and
+//!   another stands in for it, up to that bound.
+//! - A task that [joins](TaskHandle::blocking_join) another that has not begun runs it there and then on its own thread, without
+//!   regard to priorities and order. On `processes` it does not, as long as a process can be had for it: each has its own fate.
+//! - Beyond the bound, a task that waits for one that has not begun runs that in its own place, on threads and in processes. Nothing else
+//!   is run there: whatever the waiting task has locked, it keeps from none but the one that it waits for anyway.
+//! - Levels lie on one stack, as those of functions do. Where there is less than a megabyte left of it, the next ones go on in a thread
+//!   with a large stack of its own, in whose memory only what is used takes room.
+//!
+//! What runs in the place of another has the same [`worker::index`], [`id`](worker::id) and [`state`](worker::state), and its own
+//! token, time limit, span, report and count. It is on the same thread: what is bound to the thread, such as
+//! a `RefCell` in a `thread_local`, it finds as the waiting task has left it. In a process that performs one call inside of another,
+//! force ends both: a call there that is cancelled or out of time and does not listen, and one that crashes, ends the calls
+//! that wait for it in that process, as [`TaskError::WorkerLost`]; if they are stopped, it is told so.
+//!
+//! A task that waits in other ways than by handles and streams of its pool, for a lock of the standard library, say, holds its place. When what it
+//! waits for takes a worker, [`worker::leave_pool`] gives it one, beside the bound. So does, one for each that waits, a `block_on`
+//! of others around a handle, which cannot be nested.
 //!
 //! # Spans
 //!

@@ -127,6 +127,9 @@ pub(crate) trait AnyTask: Send + Sync {
     /// Registers for the end of the task.
     fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Wakes who waits for the task, to look at it again.
+    fn rouse(&self);
+
     /// Tells whether the task has ended with an error that nobody has taken yet.
     fn has_failed(&self) -> bool;
 
@@ -436,6 +439,13 @@ impl<W: Work> AnyTask for TaskCell<W> {
 
     fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.register(cx) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn rouse(&self) {
+        let waker = lock(&self.stage).waker().and_then(Option::take);
+        if let Some(waker) = waker {
+            wake(waker);
+        }
     }
 
     fn has_failed(&self) -> bool {

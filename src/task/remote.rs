@@ -334,6 +334,13 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         if self.register(cx) { Poll::Pending } else { Poll::Ready(()) }
     }
 
+    fn rouse(&self) {
+        let waker = lock(&self.stage).work().and_then(|work| work.waker.take());
+        if let Some(waker) = waker {
+            wake(waker);
+        }
+    }
+
     fn has_failed(&self) -> bool {
         matches!(&*lock(&self.stage), Stage::Done { result: Err(_), .. })
     }

@@ -120,6 +120,7 @@ impl Worker {
             if state.has_worked {
                 lane.tell_lost(&how);
             }
+            self.lose_nested(&how);
             let state_link = &state.link;
             let is_begun = usize::from(mem::replace(&mut state.is_begun, true));
             for (n, call) in state.sent.drain(..).enumerate().rev() {
@@ -144,6 +145,7 @@ impl Worker {
                 }
             }
         }
+        self.nested.end();
         self.lose_all();
         lock(&self.watches).clear();
         self.inner.rejoin();

@@ -28,10 +28,11 @@ use std::{
 
 mod end;
 mod feed;
+mod nested;
 mod placing;
 mod talk;
 
-use self::placing::Placing;
+use self::{nested::AllNested, placing::Placing};
 use super::{
     body::Body,
     captured::Capture,
@@ -42,7 +43,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    backend::{lane::Lane, queue::Entry, seat::Seat},
+    backend::{Wait, lane::Lane, queue::Entry, seat::Seat},
     runtime::{
         Alarm,
         reactor::{Trigger, Watch, Watcher, watch},
@@ -64,6 +65,7 @@ pub(super) struct Worker {
     inner: Inner,
     session: Session,
     placing: Placing,
+    nested: AllNested,
     size: Size,
     /// Taken without waiting, by who looks after the worker.
     state: Mutex<State>,
@@ -77,6 +79,7 @@ pub(super) struct Worker {
     recall: AtomicBool,
     /// The call that waits for others of its pool, and the one that waits for the pool's end; or 0.
     left: AtomicU64,
+    left_held: AtomicBool,
     ending: AtomicU64,
     watches: Mutex<Vec<Watch>>,
     /// Until it is buried, a worker keeps itself.
@@ -190,6 +193,7 @@ impl Worker {
             inner: Inner::default(),
             session: Session::default(),
             placing: Placing::default(),
+            nested: AllNested::default(),
             size,
             child,
             state: Mutex::new(state),
@@ -198,6 +202,7 @@ impl Worker {
             dead: AtomicBool::new(false),
             recall: AtomicBool::new(false),
             left: AtomicU64::new(0),
+            left_held: AtomicBool::new(false),
             ending: AtomicU64::new(0),
             watches: Mutex::default(),
             keep: Mutex::default(),
@@ -420,7 +425,8 @@ impl Worker {
         if is_left && state.released != front {
             // What was sent ahead would wait as well.
             Self::recall_behind(state, 1);
-            self.inner.leave(&self.seat);
+            let held = self.left_held.load(Ordering::SeqCst);
+            self.inner.leave(&self.seat, if held { Wait::Held } else { Wait::Freely });
             state.released = front;
         } else if !is_left && state.released != 0 {
             state.released = 0;
