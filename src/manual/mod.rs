@@ -10,6 +10,7 @@
 //! | [`configuration`] | one setting for users; files, environment, command line |
 //! | [`service`] | back-pressure, deadlines, shutdown, events, metrics, tracing |
 //! | [`python`] | coming from cotengra, scinexus, pyDVL, loky, pytask-parallel |
+//! | [`troubleshooting`] | every error message, what it means and what to do |
 //!
 //! For what each item does exactly, see the [reference](crate). Programs that show all of it are in `examples/`.
 
@@ -34,3 +35,4 @@ pub mod model;
 pub mod processes;
 pub mod python;
 pub mod service;
+pub mod troubleshooting;
