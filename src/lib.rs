@@ -211,6 +211,8 @@ pub use inside::process::init;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "engine")]
+    pub use crate::backend::engine::Agents;
     pub use crate::inside::process::before_main;
 }
 
