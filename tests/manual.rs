@@ -67,7 +67,7 @@ fn every_page_is_in_the_table_of_contents() {
     let pages: Vec<_> = contents
         .lines()
         .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
-        .filter(|page| !contents.contains(&format!("//! | [`{page}`] |")))
+        .filter(|page| !contents.contains(&format!("[`{page}`]")))
         .collect();
     assert!(pages.is_empty(), "the table in src/manual/mod.rs is without {pages:?}");
 }

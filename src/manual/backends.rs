@@ -9,7 +9,7 @@
 //! | computes, or blocks on files, databases, DNS, in code that you trust | `threads` |
 //! | is a future that waits more than it computes, and there are many of them | `tasks` |
 //! | has a bug that you want to step through | `serial` |
-//! | is more than one machine can do | `mpi`, `dask`, `ray` |
+//! | is more than one machine can do | [`mpi`](super::mpi), [`dask`](super::dask), [`ray`](super::ray), see [`clusters`](super::clusters) |
 //! | belongs on something else | [a backend of your own](crate::backend::Backend) |
 //!
 //! The call is the same on all of them. Start with `threads`, and change the name when there is a reason. Let the name be a setting, so that

@@ -9,7 +9,9 @@
 //! | [`data`] | shared data, worker state, locks and queues across workers |
 //! | [`configuration`] | one setting for users; files, environment, command line |
 //! | [`service`] | back-pressure, deadlines, shutdown, events, metrics, tracing |
-//! | [`python`] | coming from cotengra, scinexus, pyDVL, loky, pytask-parallel |
+//! | [`clusters`] | past one machine: what is promised, what travels, modes, trust |
+//! | [`mpi`], [`dask`], [`ray`] | how to start a cluster of each, and how to point a program at it |
+//! | [`python`] | coming from cotengra, scinexus, pyDVL, loky, pytask-parallel, concurrent.futures |
 //! | [`troubleshooting`] | every error message, what it means and what to do |
 //!
 //! For what each item does exactly, see the [reference](crate). Programs that show all of it are in `examples/`.
@@ -22,6 +24,9 @@
         feature = "clap",
         feature = "graph",
         feature = "timeline",
+        feature = "mpi",
+        feature = "dask",
+        feature = "ray",
         target_os = "linux"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -29,10 +34,14 @@
 
 pub mod backends;
 pub mod cancellation;
+pub mod clusters;
 pub mod configuration;
+pub mod dask;
 pub mod data;
 pub mod model;
+pub mod mpi;
 pub mod processes;
 pub mod python;
+pub mod ray;
 pub mod service;
 pub mod troubleshooting;

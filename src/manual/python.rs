@@ -28,9 +28,9 @@
 //! | `should_nest(pool)` | [`capabilities().nests`](crate::Capabilities), [`worker::is_worker`](crate::worker::is_worker) |
 //! | `maybe_leave_pool(pool)`, `maybe_rejoin_pool(...)` | [`worker::leave_pool`](crate::worker::leave_pool): its guard rejoins. Waiting for tasks of the own pool needs neither |
 //! | `worker_client()`, the pool inside a task | [`worker::executor`](crate::worker::executor) |
-//! | `RayExecutor(remote_opts).submit(.., pure)` / `.map` / `.scatter` / `.shutdown` | an [`Executor`](crate::Executor) on the backend `ray`, with its resources; `Scattered` inside any argument |
+//! | `RayExecutor(remote_opts).submit(.., pure)` / `.map` / `.scatter` / `.shutdown` | an [`Executor`](crate::Executor) on the backend [`ray`](super::ray), with its resources; `Scattered` inside any argument |
 //! | `RayFuture.result()`, `.done()`, `.cancel()` | `.await`, [`is_finished`](crate::TaskHandle::is_finished), [`cancel`](crate::TaskHandle::cancel) |
-//! | `parallel="dask"`: the client that is there, else a local cluster | the backend `dask`: `Dask::discover()`, an address, `Dask::local(n)` |
+//! | `parallel="dask"`: the client that is there, else a local cluster | the backend [`dask`](super::dask): `Dask::discover()`, an address, `Dask::local(n)` |
 //!
 //! ```
 //! use futures::TryStreamExt;
@@ -67,7 +67,7 @@
 //! | `chunksize=`, `get_default_chunksize(s, max_workers)` | [`chunk_size`](crate::Map::chunk_size); [`ChunkSize`](crate::ChunkSize): adaptive by default, `PerWorker` is theirs; [`default_chunk_size`](crate::default_chunk_size) |
 //! | `set_parallel_backend(name)`, `get_parallel_backend(b)` | [`set_default_backend`](crate::set_default_backend), [`default_backend`](crate::default_backend()), [`with_default_backend`](crate::with_default_backend); a name that is refused leaves the choice as it was |
 //! | `get_rank()`, `get_size()`, `is_master_process()` | [`worker::rank`](crate::worker::rank), [`worker::size`](crate::worker::size), [`worker::is_master`](crate::worker::is_master) |
-//! | `mpiexec -n 4 python -m mpi4py.futures app.py` | `mpiexec -n 4 app`, see `mpi` |
+//! | `mpiexec -n 4 python -m mpi4py.futures app.py` | `mpiexec -n 4 app`, see [`mpi`](super::mpi) |
 //! | everything is submitted at once; a generator that is dropped blocks | a window of inputs, pulled lazily; dropping never blocks |
 //! | `PicklableAndCallable` | not needed |
 //! | subclass `Parallel` | [`Backend`](crate::backend::Backend) and [`backend::register`](crate::backend::register) |

@@ -14,7 +14,7 @@
 //! # One pool for what
 //!
 //! Build one pool for each kind of work that should not starve another, in the service's state, and clone the executor into handlers. A pool
-//! that has nothing to do costs nothing.
+//! that has nothing to do holds no thread; its worker processes stay, unless it has an [`idle_timeout`](crate::Processes::idle_timeout).
 //!
 //! ```
 //! use std::time::Duration;

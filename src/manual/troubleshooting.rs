@@ -84,7 +84,7 @@
 //! | the reason | |
 //! |---|---|
 //! | `no worker process could be started: …` | the system's own words: too many processes (`ulimit -u`), no memory, no descriptors (`ulimit -n`) |
-//! | `a worker process ended before …, …` | it ended before it worked: in a constructor, in what stands before `init()`, by a limit of the system. Run the program with `POLYPOOL_WORKER` unset and look at its standard error |
+//! | `a worker process ended before …, …` | it ended before it worked: in what stands before `init()`, by a limit of the system, by a file of the program that cannot be run. Its standard error says more |
 //! | `` `current_dir` is …, and there is no such folder: … `` | mend the path |
 //! | `the pool … came into this process by a fork, and its workers did not; build one here` | a pool in a static, seen from a forked child |
 //! | `the result of an earlier task is gone` | a graph whose pool was shut down |
@@ -102,8 +102,8 @@
 //!
 //! ## ``the backend `…` failed: …``
 //!
-//! [`TaskError::Backend`](crate::TaskError::Backend). The engine behind the backend said so: the cluster is not there, or has gone. See the
-//! page of that backend.
+//! [`TaskError::Backend`](crate::TaskError::Backend). The engine behind the backend said so: the cluster is not there, or has gone. See
+//! [`mpi`](super::mpi#when-it-does-not-work), [`dask`](super::dask#when-it-does-not-work), [`ray`](super::ray#when-it-does-not-work).
 //!
 //! ## ``the task failed: …``
 //!
