@@ -28,6 +28,9 @@
 //!
 //! # Where to begin
 //!
+//! The [`manual`] says how things are meant, page by page: the model, choosing a backend, cancellation, worker processes, shared data,
+//! configuration, services, coming from Python, and each error message with what to do.
+//!
 //! | to | see |
 //! |---|---|
 //! | build a pool | [`Executor::builder`], `Executor::processes`, [`Executor::threads`], [`Executor::tasks`], [`Executor::serial`] |
@@ -169,6 +172,7 @@ mod function;
 pub mod graph;
 #[path = "worker/mod.rs"]
 mod inside;
+pub mod manual;
 mod parallel;
 mod policy;
 mod primitives;

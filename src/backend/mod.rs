@@ -52,7 +52,7 @@ pub(crate) use registry::{is_registered, make as make_registered, names as regis
 use pool::Pool;
 
 /// The names that no registered backend may take, whether or not this build has the backend.
-pub(crate) const RESERVED: [&str; 15] = [
+pub(crate) const RESERVED: &[&str] = &[
     "serial",
     "sync",
     "threads",
