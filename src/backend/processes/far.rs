@@ -149,7 +149,7 @@ pub(super) fn bring(
             file: None,
             inbox: Inbox::default(),
             came: VecDeque::new(),
-            captures: VecDeque::new(),
+            captures: Vec::new(),
             calls: Calls::default(),
             control_is_open: true,
             data_is_open: true,
@@ -239,8 +239,8 @@ struct Relay {
     inbox: Inbox,
     /// Descriptors of messages that are not all there yet.
     came: VecDeque<Vec<OwnedFd>>,
-    /// The files of those calls that were captured lately, by their tickets.
-    captures: VecDeque<(u64, Vec<File>)>,
+    /// The files of the calls that are captured, by their tickets: of one, and of those inside of it.
+    captures: Vec<(u64, Vec<File>)>,
     calls: Calls,
     control_is_open: bool,
     data_is_open: bool,
@@ -388,10 +388,7 @@ impl Relay {
             let mut files = if files > 0 { self.came.pop_front().unwrap_or_default() } else { Vec::new() };
             match ticket {
                 Some(ticket) => {
-                    self.captures.push_back((ticket, files.into_iter().map(File::from).collect()));
-                    if self.captures.len() > 2 {
-                        self.captures.pop_front();
-                    }
+                    self.captures.push((ticket, files.into_iter().map(File::from).collect()));
                     self.to_agent.push(frame(to_agent::CAPTURE, &[&ticket.to_le_bytes()]));
                 }
                 None => {
@@ -490,6 +487,7 @@ impl Relay {
             }
             to_pool::REPLY => {
                 self.calls.outstanding = self.calls.outstanding.saturating_sub(1);
+                self.captures.clear();
                 self.to_data.push(payload);
             }
             to_pool::DATA => self.to_data.push(payload),

@@ -57,7 +57,8 @@ pub(super) struct Relay {
     came: VecDeque<Vec<OwnedFd>>,
     calls: Calls,
     replies: Replies,
-    capture: Option<Capture>,
+    /// Of the call that is performed, and of those inside of it.
+    captures: Vec<Capture>,
     looked: Option<Instant>,
     watches_memory: bool,
     buffer: Vec<u8>,
@@ -138,7 +139,7 @@ impl Relay {
             came: VecDeque::new(),
             calls: Calls::default(),
             replies: Replies::default(),
-            capture: None,
+            captures: Vec::new(),
             looked: None,
             watches_memory,
             buffer: vec![0; PIECE],
@@ -308,7 +309,6 @@ impl Relay {
                 };
             }
             to_agent::CAPTURE => {
-                self.send_captured(true);
                 let ticket = u64::from_le_bytes(payload.try_into().ok()?);
                 self.begin_capture(ticket);
             }
@@ -341,10 +341,11 @@ impl Relay {
                 Ok((file, its))
             })
             .collect();
-        self.capture = made.ok().map(|(files, theirs)| {
+        // Without them the worker says that it cannot capture.
+        if let Ok((files, theirs)) = made {
             self.files = theirs;
-            Capture { ticket, files, sent: [0; 3] }
-        });
+            self.captures.push(Capture { ticket, files, sent: [0; 3] });
+        }
     }
 
     // ---- from the worker
@@ -365,7 +366,8 @@ impl Relay {
                     return Next::GoOn;
                 }
             }
-            self.send_captured(false);
+            // A call inside of another says by a message that it is over.
+            self.send_captured(self.captures.len() > 1);
             loop {
                 let next = self.inbox.next_as(|raw, message: ToPool| (raw.to_vec(), message.brings_file()));
                 match next {
@@ -432,6 +434,7 @@ impl Relay {
                     self.replies.follow.expect(head.len);
                     let (more, rest) = bytes.split_at_checked(self.replies.follow.belong(bytes.len()))?;
                     self.send_captured(true);
+                    self.captures.clear();
                     self.send_memory();
                     self.to_pool.push(frame(to_pool::REPLY, &[&self.replies.head, more]));
                     bytes = rest;
@@ -465,17 +468,20 @@ impl Relay {
         Next::GoOn
     }
 
-    /// Sends what is new in the files of the call that is captured: its records, and the others, if `all`.
+    /// Sends what is new in the files of calls that are captured: their records, and the others, if `all`.
     fn send_captured(&mut self, all: bool) {
-        let Some(Capture { ticket, files, sent }) = &mut self.capture else { return };
+        if self.captures.is_empty() {
+            return;
+        }
         let mut piece = vec![0; PIECE];
-        for (which, (file, sent)) in
-            files.iter().zip(sent).enumerate().filter(|(which, _)| all || *which == 2)
-        {
-            while let Ok(n @ 1..) = file.read_at(&mut piece, *sent) {
-                *sent += n as u64;
-                let parts: [&[u8]; 3] = [&ticket.to_le_bytes(), &[which as u8], &piece[..n]];
-                self.to_pool.push(frame(to_pool::OUTPUT, &parts));
+        for Capture { ticket, files, sent } in &mut self.captures {
+            let wanted = files.iter().zip(sent).enumerate().filter(|(which, _)| all || *which == 2);
+            for (which, (file, sent)) in wanted {
+                while let Ok(n @ 1..) = file.read_at(&mut piece, *sent) {
+                    *sent += n as u64;
+                    let parts: [&[u8]; 3] = [&ticket.to_le_bytes(), &[which as u8], &piece[..n]];
+                    self.to_pool.push(frame(to_pool::OUTPUT, &parts));
+                }
             }
         }
     }
