@@ -85,7 +85,7 @@ async fn serve(args: Args) -> Result<(), Box<dyn Error>> {
     }
     let [answered, refused, late] = count;
     println!("answered: {answered}, refused: {refused}, late: {late}");
-    drop(pool.shutdown(true).await);
+    pool.shutdown(true).await;
     Ok(())
 }
 
