@@ -46,6 +46,7 @@
 //! | lock, count, wait and queue between tasks | [`sync`], [`Executor::context`] |
 //! | know where a task runs | [`worker`] |
 //! | watch a pool | [`Executor::events`], [`Executor::stats`]; with features, `.progress(bar)` on streams and `timeline` for pictures |
+//! | put a pool behind the layers of `tower` | `tower::TaskService` (feature `tower`) |
 //! | run tasks on something else | [`backend`] |
 //! | know how many CPUs there are | [`cpu_count`], [`cpu::report`] |
 //!
@@ -148,6 +149,7 @@
 //! | `timeline` | `timeline::Recorder`: what a pool did, as a picture (SVG) or as a trace for Perfetto and Chrome |
 //! | `progress` | `.progress(bar)` on result streams, with a bar of `indicatif` |
 //! | `metrics` | what pools count, through the crate `metrics`; see [`Executor::stats`] |
+//! | `tower` | `tower::TaskService`: a pool and a function as a `tower::Service` |
 //!
 //! Without any of them, pools have threads of their own. All features are additive; see [`Runtime`] for which runtime is used
 //! when.
@@ -183,6 +185,8 @@ mod sys;
 mod task;
 #[cfg(feature = "timeline")]
 pub mod timeline;
+#[cfg(feature = "tower")]
+pub mod tower;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 mod wire;
 

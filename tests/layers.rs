@@ -38,7 +38,7 @@ const ORDER: &[&[&str]] = &[
     ],
     &["executor"],
     &["stream", "sync", "parallel"],
-    &["graph", "config", "timeline"],
+    &["graph", "config", "timeline", "tower"],
 ];
 
 /// Who may look across: the importing room first.
