@@ -250,6 +250,11 @@ pub mod __private {
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 
+#[cfg(polypool_loom)]
+#[doc(hidden)]
+#[path = "models/mod.rs"]
+pub mod __models;
+
 /// The README's programs are tested like everything else.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
