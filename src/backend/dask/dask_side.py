@@ -160,7 +160,9 @@ class Engine:
         except asyncio.TimeoutError:
             raise Failure("unreachable", "nobody answers at %s; is the host right, and the port open?" % self.address)
         except OSError as error:
-            raise Failure("unreachable", "no scheduler at %s: %s" % (self.address, error.strerror or error))
+            reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+            raise Failure("unreachable", "no scheduler answers at %s: %s; start one with `dask scheduler`, or correct the address"
+                          % (self.address, reason))
 
     def connection_args(self):
         return self.distributed.Security().get_connection_args("client")
