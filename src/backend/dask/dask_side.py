@@ -39,7 +39,7 @@ for name, source in order.pop("sources"):
 space["main"](order)
 """
 SOURCES = ("polypool_slot", "polypool_dask_stream", "polypool_dask_slot")
-TURN = "__import__('distributed').get_worker()._polypool_slots[slot].turn(ticket)"
+TURN = "__import__('distributed').get_worker()._polypool_slots[slot].turn(number)"
 
 
 class Engine:
@@ -370,13 +370,13 @@ class Supervisor:
     async def push(self, data):
         await self.stream.send_data("data", data)
 
-    async def call(self, data, ticket):
+    async def call(self, data, number):
         """A task of Dask for the call, which is as long as it. It goes nowhere but to the agent's worker, and once."""
         self.calls = {task for task in self.calls if not task.done()}
         restrictions = {**self.engine.restrictions(), "workers": [self.address], "allow_other_workers": False}
-        names = {"slot": self.name, "ticket": ticket}
-        self.calls.add(self.engine.client.submit(eval, TURN, names, key="polypool-call-%s-%d" % (self.name, ticket), **restrictions))
-        await self.stream.send_data("call", data, ticket)
+        names = {"slot": self.name, "number": number}
+        self.calls.add(self.engine.client.submit(eval, TURN, names, key="polypool-call-%s-%d" % (self.name, number), **restrictions))
+        await self.stream.send_data("call", data, number)
 
     async def pull(self):
         try:

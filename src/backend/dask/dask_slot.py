@@ -44,9 +44,9 @@ class Slot:
         task = self.worker.state.tasks.get(self.order["key"])
         return task is None or task.state in ("cancelled", "released", "forgotten", "error")
 
-    def turn(self, ticket):
+    def turn(self, number):
         """The task of one call: it is the call's turn as long as this lasts, until the reply was seen."""
-        turn = self.gate.turn(ticket)
+        turn = self.gate.turn(number)
         turn.come()
         turn.over.result()
 
@@ -123,7 +123,6 @@ class Slot:
         while True:
             message = await stream.receive()
             if message[0] == "call":
-                self.gate.end_others(message[2])
                 await asyncio.wrap_future(self.gate.turn(message[2]).came)
             if message[0] in ("data", "call"):
                 await loop.sock_sendall(agent.socket, message[1])

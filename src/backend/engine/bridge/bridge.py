@@ -13,7 +13,7 @@ engine is, its own module knows, with two classes:
     class Supervisor:                                 # an agent in a slot
         async def push(self, data)                    # bytes for the agent, in order; returns when more may be given
         async def pull(self) -> bytes                 # waits for bytes from the agent; b"" when it is gone
-        async def call(self, data, ticket)            # `push` in the turn of a task of the engine that lasts until the reply
+        async def call(self, data, number)            # `push` in the turn of a task of the engine that lasts until the reply
         async def release(self)                       # ends it; may be called at any time, and twice
         gone_because                                  # text or None
 """
@@ -28,7 +28,7 @@ import struct
 import sys
 import traceback
 
-from polypool_slot import CALLS, PIECE, TO_AGENT, Failure, Frames
+from polypool_slot import CALL, PIECE, Failure, Frames
 
 LENGTH = struct.Struct("<I")
 # As much is taken from a pool's socket, or from an agent, before it is passed on.
@@ -285,7 +285,8 @@ async def pump(stream, supervisor, per_task):
 
 
 async def carry_up(stream, supervisor, per_task):
-    calls = Frames(TO_AGENT, CALLS) if per_task else None
+    calls = Frames(CALL) if per_task else None
+    number = 0
     while True:
         group = await take(stream)
         if not group:
@@ -293,11 +294,12 @@ async def carry_up(stream, supervisor, per_task):
         if calls is None:
             await supervisor.push(group)
             continue
-        for data, ticket in calls.cut(group):
-            if ticket is None:
-                await supervisor.push(data)
+        for data, begins in calls.cut(group):
+            if begins:
+                number += 1
+                await supervisor.call(data, number)
             else:
-                await supervisor.call(data, ticket)
+                await supervisor.push(data)
 
 
 async def carry_down(stream, supervisor):

@@ -30,13 +30,9 @@ BUSY = 5.0
 # A program that nobody started for so long goes when another comes.
 KEPT = 30 * 24 * 3600.0
 
-# The kinds of frames that carry a task's message, to the agent and from it, and what its first word says.
-TO_AGENT, FROM_AGENT = 4, 19
-CALLS, REPLIES = (1, 2), (4, 5)
+# Frames are a length, a kind and as many bytes. Of these kinds are the first of a call and the first of a reply.
 HEAD = struct.Struct("<IB")
-WORDS = struct.Struct("<QQ")
-# The words at the head of a message; what is shorter begins none.
-WHOLE_HEAD = 48
+CALL, REPLY = 3, 18
 
 
 class Failure(Exception):
@@ -275,20 +271,19 @@ def machine_of(path):
 
 
 class Frames:
-    """Finds where messages begin in a stream of frames of one direction, whatever the pieces that it arrives in."""
+    """Finds the frames of one kind in a stream of frames, whatever the pieces that it arrives in."""
 
-    def __init__(self, kind, words):
+    def __init__(self, kind):
         self.kind = kind
-        self.words = words
         self.head = b""
         self.rest = 0
 
     def cut(self, data):
-        """Gives (bytes, ticket or None) in order: all bytes that came, those of a frame that begins such a message for
-        themselves and with its ticket. The first bytes of a frame are kept until they tell what it is."""
+        """Gives (bytes, whether such a frame begins with them) in order. All bytes come out but a head that is not whole, which
+        waits for the rest."""
         data = self.head + data
-        self.head = b""
         at = plain = 0
+        begins = False
         while at < len(data):
             if self.rest:
                 step = min(self.rest, len(data) - at)
@@ -298,24 +293,15 @@ class Frames:
             if len(data) - at < HEAD.size:
                 break
             length, kind = HEAD.unpack_from(data, at)
-            begins = kind == self.kind and length >= WHOLE_HEAD
-            if begins and len(data) - at < HEAD.size + WORDS.size:
-                break
-            if begins:
-                first, ticket = WORDS.unpack_from(data, at + HEAD.size)
-                if first in self.words:
-                    if at > plain:
-                        yield data[plain:at], None
-                    end = min(at + HEAD.size + length, len(data))
-                    self.rest = at + HEAD.size + length - end
-                    yield data[at:end], ticket
-                    at = plain = end
-                    continue
+            if kind == self.kind:
+                if at > plain:
+                    yield data[plain:at], begins
+                plain, begins = at, True
             self.rest = length
             at += HEAD.size
-        if at > plain:
-            yield data[plain:at], None
         self.head = data[at:]
+        if at > plain:
+            yield data[plain:at], begins
 
 
 class Turn:
@@ -341,41 +327,31 @@ def finish(future):
 
 
 class Gate:
-    """Lets through to the agent what the engine has given a turn for: the per-task mode. A worker has one call at a time; what
-    comes behind one that has no turn yet waits with it, so that nothing overtakes."""
+    """Lets a call through to the agent when the engine has given it a turn, which it has until its reply was seen: the per-task
+    mode. A worker has one call at a time; what comes behind one that has no turn yet waits with it, so that nothing overtakes."""
 
     def __init__(self):
-        self.replies = Frames(FROM_AGENT, REPLIES)
+        self.replies = Frames(REPLY)
         self.turns = {}
         self.lock = threading.Lock()
         self.is_closed = False
 
-    def turn(self, ticket):
+    def turn(self, number):
         """The turn of a call; the engine's task and the call itself come for it in any order."""
         with self.lock:
-            turn = self.turns.setdefault(ticket, Turn())
+            turn = self.turns.setdefault(number, Turn())
             if self.is_closed:
                 turn.end()
             return turn
 
     def saw(self, data):
-        """Looks for replies in what the agent sends."""
-        for _, ticket in self.replies.cut(data):
-            if ticket is not None:
-                self.end(ticket)
-
-    def end(self, ticket):
-        with self.lock:
-            turn = self.turns.pop(ticket, None)
-        if turn is not None:
-            turn.end()
-
-    def end_others(self, ticket):
-        """A call goes to the agent: whatever was before it has been answered, or will not be."""
-        with self.lock:
-            others = [self.turns.pop(other) for other in list(self.turns) if other < ticket]
-        for turn in others:
-            turn.end()
+        """Looks for replies in what the agent sends: there is one for each call, in their order."""
+        for _, is_reply in self.replies.cut(data):
+            if is_reply:
+                with self.lock:
+                    turn = self.turns.pop(min(self.turns, default=None), None)
+                if turn is not None:
+                    turn.end()
 
     def close(self):
         """Nothing more will come: nobody waits any longer."""
