@@ -18,15 +18,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::sys::{
-    image::executable,
-    lock::lock,
-    process::{Child, Ended, pair},
+use crate::{
+    backend::engine::Told,
+    error::TaskError,
+    sys::{
+        image::executable,
+        lock::lock,
+        process::{Child, Ended, pair},
+    },
 };
 
 mod message;
+mod site;
 
 use self::message::{encode, put, receive, send};
+pub(crate) use self::site::{BridgeSite, Plan};
 
 /// What is run first; the rest comes through the socket.
 const BOOT: &str = include_str!("boot.py");
@@ -79,6 +85,11 @@ pub(crate) struct Fault {
 impl Fault {
     fn new(kind: &str, text: impl Into<String>) -> Self {
         Self { kind: kind.to_owned(), text: text.into() }
+    }
+
+    /// As an error of the tasks.
+    fn of(self, engine: &str) -> TaskError {
+        TaskError::Backend { backend: engine.to_owned(), source: Arc::new(self) }
     }
 }
 
@@ -178,9 +189,16 @@ impl Bridge {
         lock(&self.news.state).slots
     }
 
-    /// Has this called when there are more slots or fewer.
-    pub(crate) fn on_slots(&self, f: impl Fn(usize) + Send + Sync + 'static) {
-        lock(&self.news.state).on_slots = Some(Arc::new(f));
+    /// Tells somebody when there are more slots or fewer, and when there will be none any more.
+    pub(crate) fn listen(&self, told: Arc<dyn Told>) {
+        let gone = {
+            let mut state = lock(&self.news.state);
+            state.told = Some(Arc::clone(&told));
+            state.gone.clone()
+        };
+        if let Some(fault) = gone {
+            told.gone(fault.of(self.engine));
+        }
     }
 
     /// Why nothing more is to be expected, if so.
@@ -196,13 +214,13 @@ impl Bridge {
         Ok(ours)
     }
 
-    /// The same for an agent that has a stream of its own to the pool. It is ended by [`release`](Self::release).
-    pub(crate) fn place(&self, index: usize, terms: &Terms, wanted: &dyn Fn() -> bool) -> Result<u64, Fault> {
-        self.take_slot(index, terms, None, wanted)
+    /// The same for an agent that has a stream of its own to the pool, which ends it, too.
+    pub(crate) fn place(&self, index: usize, terms: &Terms, wanted: &dyn Fn() -> bool) -> Result<Placed<'_>, Fault> {
+        let number = self.take_slot(index, terms, None, wanted)?;
+        Ok(Placed { bridge: self, number })
     }
 
-    /// Lets a slot go.
-    pub(crate) fn release(&self, number: u64) {
+    fn release(&self, number: u64) {
         // A bridge that does not hear it has let everything go.
         let _ = self.order([b"release".as_slice(), number.to_string().as_bytes()], &[]);
     }
@@ -222,6 +240,9 @@ impl Bridge {
             state.last += 1;
             let number = state.last;
             state.hires.insert(number, None);
+            if stream.is_none() {
+                state.placed.insert(number, None);
+            }
             number
         };
         let (number_text, index) = (number.to_string(), index.to_string());
@@ -236,8 +257,11 @@ impl Bridge {
         };
         lock(&self.news.state).hires.remove(&number);
         match answer {
-            Some(answer) => answer.map(|()| number),
+            Some(answer) => answer.map(|()| number).inspect_err(|_| {
+                lock(&self.news.state).placed.remove(&number);
+            }),
             None => {
+                lock(&self.news.state).placed.remove(&number);
                 self.release(number);
                 Err(given_up())
             }
@@ -266,6 +290,30 @@ impl fmt::Debug for Bridge {
     }
 }
 
+/// An agent in a slot that is to come to the pool by itself. It goes on when this is dropped.
+pub(crate) struct Placed<'a> {
+    bridge: &'a Bridge,
+    number: u64,
+}
+
+impl Placed<'_> {
+    /// Why it has ended, if so.
+    pub(crate) fn ended(&self) -> Option<String> {
+        lock(&self.bridge.news.state).placed.get(&self.number).cloned().flatten()
+    }
+
+    /// Ends it.
+    pub(crate) fn release(self) {
+        self.bridge.release(self.number);
+    }
+}
+
+impl Drop for Placed<'_> {
+    fn drop(&mut self) {
+        lock(&self.bridge.news.state).placed.remove(&self.number);
+    }
+}
+
 /// What the bridge told, and who waits for it.
 #[derive(Default)]
 struct News {
@@ -279,8 +327,10 @@ struct State {
     /// Those who wait for a slot, and what they were told.
     hires: HashMap<u64, Option<Result<(), Fault>>>,
     last: u64,
+    /// Agents that have a stream of their own to the pool, and why they ended.
+    placed: HashMap<u64, Option<String>>,
     slots: Option<usize>,
-    on_slots: Option<Arc<dyn Fn(usize) + Send + Sync>>,
+    told: Option<Arc<dyn Told>>,
     gone: Option<Fault>,
     has_ended: bool,
 }
@@ -328,18 +378,22 @@ impl News {
             }
             "slots" => {
                 state.slots = next().parse().ok();
-                if let (Some(slots), Some(f)) = (state.slots, state.on_slots.clone()) {
+                if let (Some(slots), Some(told)) = (state.slots, state.told.clone()) {
                     drop(state);
-                    f(slots);
+                    told.slots(slots);
                 }
             }
             "gone" => {
                 let fault = Fault::new("gone", next());
-                state.be_gone(fault);
+                drop(state);
+                self.be_gone(engine, fault);
             }
             "ended" => {
                 let (number, why) = (next(), next());
                 log::debug!("{engine}: the agent in slot {number} ended: {why}");
+                if let Some(ended) = number.parse().ok().and_then(|number| state.placed.get_mut(&number)) {
+                    *ended = Some(why);
+                }
             }
             "note" => log::warn!("{engine}: {}", next()),
             "closed" => {}
@@ -347,14 +401,22 @@ impl News {
         }
         self.changed.notify_all();
     }
-}
 
-impl State {
     /// Everybody who waits is told, and whoever comes later.
-    fn be_gone(&mut self, why: Fault) {
-        let why = self.gone.get_or_insert(why).clone();
-        self.hires.values_mut().for_each(|waiting| *waiting = Some(Err(why.clone())));
-        self.answer.get_or_insert(Err(why));
+    fn be_gone(&self, engine: &str, why: Fault) {
+        let told = {
+            let mut state = lock(&self.state);
+            let is_news = state.gone.is_none();
+            let why = state.gone.get_or_insert(why).clone();
+            state.hires.values_mut().for_each(|waiting| *waiting = Some(Err(why.clone())));
+            state.placed.values_mut().for_each(|ended| *ended = ended.take().or_else(|| Some(why.text.clone())));
+            state.answer.get_or_insert_with(|| Err(why.clone()));
+            state.told.clone().filter(|_| is_news).map(|told| (told, why))
+        };
+        self.changed.notify_all();
+        if let Some((told, why)) = told {
+            told.gone(why.of(engine));
+        }
     }
 }
 
@@ -412,15 +474,12 @@ fn watch(
             Some(Ended::Signal(signal)) => format!("was ended by signal {signal}"),
             _ => "ended".to_owned(),
         };
-        let mut state = lock(&news.state);
-        state.has_ended = true;
+        lock(&news.state).has_ended = true;
         let text = format!(
             "the bridge in the Python interpreter `{python}` {how}: {}; another interpreter is named with `python` or {PYTHON}",
             tail.last_line()
         );
-        state.be_gone(Fault::new("bridge", text));
-        drop(state);
-        news.changed.notify_all();
+        news.be_gone(engine, Fault::new("bridge", text));
     })?;
     Ok(())
 }
