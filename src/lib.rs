@@ -157,14 +157,14 @@ pub mod timeline;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 mod wire;
 
-#[cfg(all(feature = "dask", target_os = "linux"))]
-pub use backend::{dask::Dask, engine::Mode};
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
 pub use backend::{
     BackendSpec, Capabilities, Event, EventKind, Events, Stats, WorkerInfo, serial::Serial, tasks::Tasks,
     threads::Threads,
 };
+#[cfg(all(feature = "dask", target_os = "linux"))]
+pub use backend::{dask::Dask, engine::Mode};
 pub use bytemuck::Pod;
 pub use cpu::{cpu_count, physical_cpu_count};
 pub use error::{BuildError, Exit, Failure, PanicInfo, TaskError, WorkerLost};
