@@ -125,9 +125,11 @@ for line in sys.stdin:
         until(lambda: name in [worker["name"] for worker in identity()["workers"].values()])
     elif verb == "kill-worker":
         # The worker itself, whom its nanny replaces.
-        with open("/proc/%d/task/%d/children" % (named[rest[0]], named[rest[0]])) as file:
-            for child in file.read().split():
-                os.kill(int(child), signal.SIGKILL)
+        nanny = named[rest[0]]
+        for thread in os.listdir("/proc/%d/task" % nanny):
+            with open("/proc/%d/task/%s/children" % (nanny, thread)) as file:
+                for child in file.read().split():
+                    os.kill(int(child), signal.SIGKILL)
     elif verb == "leave":
         end(named[rest[0]])
         until(lambda: rest[0] not in [worker["name"] for worker in identity()["workers"].values()])

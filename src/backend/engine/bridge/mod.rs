@@ -14,7 +14,7 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -51,7 +51,7 @@ const CLOSING: Duration = Duration::from_secs(10);
 const TAIL: usize = 4096;
 
 /// The engine's half of the bridge: its Python modules, of which the first is asked for an `Engine`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Side {
     /// The engine's name, for messages.
     pub(crate) engine: &'static str,
@@ -60,7 +60,7 @@ pub(crate) struct Side {
 }
 
 /// Names and values for the engine's half. A name may come more than once.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Terms(Vec<(String, OsString)>);
 
 impl Terms {
@@ -195,11 +195,12 @@ impl Bridge {
         lock(&self.news.state).slots
     }
 
-    /// Tells somebody when there are more slots or fewer, and when there will be none any more.
-    pub(crate) fn listen(&self, told: Arc<dyn Told>) {
+    /// Tells somebody when there are more slots or fewer, and when there will be none any more; as long as he is there.
+    pub(crate) fn listen(&self, told: &Arc<dyn Told>) {
         let gone = {
             let mut state = lock(&self.news.state);
-            state.told = Some(Arc::clone(&told));
+            state.told.retain(|told| told.strong_count() > 0);
+            state.told.push(Arc::downgrade(told));
             state.gone.clone()
         };
         if let Some(fault) = gone {
@@ -346,7 +347,7 @@ struct State {
     /// Agents that have a stream of their own to the pool, and why they ended.
     placed: HashMap<u64, Option<String>>,
     slots: Option<usize>,
-    told: Option<Arc<dyn Told>>,
+    told: Vec<Weak<dyn Told>>,
     gone: Option<Fault>,
     has_ended: bool,
 }
@@ -394,9 +395,9 @@ impl News {
             }
             "slots" => {
                 state.slots = next().parse().ok();
-                if let (Some(slots), Some(told)) = (state.slots, state.told.clone()) {
+                if let (Some(slots), told) = (state.slots, state.told.clone()) {
                     drop(state);
-                    told.slots(slots);
+                    told.iter().filter_map(Weak::upgrade).for_each(|told| told.slots(slots));
                 }
             }
             "gone" => {
@@ -430,11 +431,11 @@ impl News {
                 .values_mut()
                 .for_each(|ended| *ended = ended.take().or_else(|| Some(why.text.clone())));
             state.answer.get_or_insert_with(|| Err(why.clone()));
-            state.told.clone().filter(|_| is_news).map(|told| (told, why))
+            is_news.then(|| (state.told.clone(), why))
         };
         self.changed.notify_all();
         if let Some((told, why)) = told {
-            told.gone(why.of(engine));
+            told.iter().filter_map(Weak::upgrade).for_each(|told| told.gone(why.clone().of(engine)));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,6 +25,9 @@ use crate::{
 /// How long an agent that was started may take to come to the door.
 const ARRIVING: Duration = Duration::from_secs(30);
 
+/// A bridge that pools share stays for a while when the last of them is gone: often another comes.
+const LINGERING: Duration = Duration::from_secs(1);
+
 /// What a backend says of its engine.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -35,6 +38,36 @@ pub(crate) struct Plan {
     pub(crate) mode: Mode,
     /// Where agents of the pilot mode come in, if the user says so: `host:port`.
     pub(crate) door: Option<String>,
+    /// Pools of the same engine may have one bridge: it starts nothing, and looks up nothing.
+    pub(crate) is_shared: bool,
+}
+
+/// The bridges that are shared, by what they are connected to.
+static SHARED: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+
+type Known = (Side, Option<PathBuf>, Terms, Weak<Bridge>);
+
+impl Plan {
+    fn bridge(&self, wanted: &dyn Fn() -> bool) -> Result<Arc<Bridge>, Fault> {
+        let Self { side, python, terms, is_shared, .. } = self;
+        let start = || Bridge::start(*side, python.as_deref(), terms, wanted).map(Arc::new);
+        if !is_shared {
+            return start();
+        }
+        let known = || {
+            let mut shared = lock(&SHARED);
+            shared.retain(|(.., bridge)| bridge.strong_count() > 0);
+            let ours = shared.iter().filter(|(its, on, to, _)| its == side && on == python && to == terms);
+            ours.filter_map(|(.., bridge)| bridge.upgrade()).find(|bridge| bridge.gone().is_none())
+        };
+        if let Some(bridge) = known() {
+            return Ok(bridge);
+        }
+        // Without the lock, so that one that hangs keeps nobody else. Two that start at once have one each.
+        let bridge = start()?;
+        lock(&SHARED).push((*side, python.clone(), terms.clone(), Arc::downgrade(&bridge)));
+        Ok(bridge)
+    }
 }
 
 /// The slots of one engine, for one pool.
@@ -91,13 +124,13 @@ impl BridgeSite {
     fn open(&self) -> Result<(Arc<Bridge>, Option<Arc<Doorway>>), Fault> {
         let closed = Arc::clone(&self.is_closed);
         let wanted = move || !closed.load(Ordering::SeqCst);
-        let Plan { side, python, terms, .. } = &self.plan;
-        let bridge = Bridge::start(*side, python.as_deref(), terms, &wanted)?;
-        if let Some(told) = &*lock(&self.told) {
-            bridge.listen(Arc::clone(&told.0));
+        let bridge = self.plan.bridge(&wanted)?;
+        let told = lock(&self.told).as_ref().map(|told| Arc::clone(&told.0));
+        if let Some(told) = told {
+            bridge.listen(&told);
         }
         let door = if self.plan.mode == Mode::Pilot { Some(self.open_door(&bridge)?) } else { None };
-        Ok((Arc::new(bridge), door.map(Arc::new)))
+        Ok((bridge, door.map(Arc::new)))
     }
 
     /// The door is where the engine sees this machine, unless the user knows better.
@@ -179,7 +212,18 @@ impl Site for BridgeSite {
         let state = std::mem::replace(&mut *lock(&self.state), State::Refused(TaskError::Shutdown));
         if let State::Connected(bridge, door) = state {
             drop(door);
-            bridge.close();
+            if !self.plan.is_shared {
+                return bridge.close();
+            }
+            // What this pool had of it ends with the pool's streams.
+            let linger = move || {
+                std::thread::sleep(LINGERING);
+                drop(bridge);
+            };
+            let _ = std::thread::Builder::new()
+                .name("polypool-linger".to_owned())
+                .stack_size(64 << 10)
+                .spawn(linger);
         }
     }
 }
