@@ -426,8 +426,19 @@ impl<E: Error> From<E> for Failure {
 }
 
 impl fmt::Display for Failure {
+    /// Writes the chain, without a cause that the message before it has told already, as those of many libraries do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.chain.join(": "))
+        let mut before = None::<&str>;
+        for message in self.chain() {
+            match before {
+                Some(before) if before.contains(message) => continue,
+                Some(_) => f.write_str(": ")?,
+                None => {}
+            }
+            f.write_str(message)?;
+            before = Some(message);
+        }
+        Ok(())
     }
 }
 
@@ -453,5 +464,16 @@ mod tests {
         let failure = Failure::from(Outer(std::fmt::Error));
         assert_eq!(failure.chain().next(), Some("outer"));
         assert_eq!(failure.chain().count(), 2);
+        assert_eq!(failure.to_string(), format!("outer: {}", std::fmt::Error));
+    }
+
+    #[test]
+    fn a_cause_that_was_told_already_is_not_told_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("no picture: {0}")]
+        struct Telling(#[source] std::fmt::Error);
+        let failure = Failure::from(Telling(std::fmt::Error));
+        assert_eq!(failure.chain().count(), 2);
+        assert_eq!(failure.to_string(), format!("no picture: {}", std::fmt::Error));
     }
 }

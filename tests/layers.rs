@@ -38,7 +38,7 @@ const ORDER: &[&[&str]] = &[
     ],
     &["executor"],
     &["stream", "sync", "parallel"],
-    &["graph", "config", "timeline"],
+    &["graph", "config", "timeline", "tower"],
 ];
 
 /// Who may look across: the importing room first.
@@ -111,7 +111,15 @@ fn imports_upward(files: &[(String, String)]) -> Vec<String> {
             ));
             continue;
         }
-        for import in imports(&house.module(path), &without_tests(&lex(source)).0) {
+        let tokens = without_tests(&lex(source)).0;
+        if room == "backend"
+            && let Some(line) = implements_backend(&tokens)
+        {
+            broken.push(format!(
+                "src/{path}:{line}: is a backend, and its room is not listed; give it a place beside `backend/threads` in tests/layers.rs"
+            ));
+        }
+        for import in imports(&house.module(path), &tokens) {
             let Some(reason) = house.objection(&room, &import.path) else {
                 continue;
             };
@@ -126,6 +134,12 @@ fn imports_upward(files: &[(String, String)]) -> Vec<String> {
         }
     }
     broken
+}
+
+/// The line of an `impl Backend for`, which is for backends and not for their contract.
+fn implements_backend(tokens: &[Token]) -> Option<usize> {
+    let is = |pair: &[Token]| pair[0].text == "Backend" && pair[1].text == "for";
+    tokens.windows(2).find(|pair| is(pair)).map(|pair| pair[0].line)
 }
 
 fn without_head(path: &str, source: &str) -> Vec<String> {
@@ -670,6 +684,14 @@ mod checker {
         allowed("backend/mpi/mod.rs", "use crate::backend::engine::Engine;");
         refused("backend/engine/mod.rs", "use crate::backend::mpi::Mpi;", "beside");
         refused("backend/threads.rs", "use crate::backend;\nfn f() { backend::serial::run() }", "beside");
+    }
+
+    #[test]
+    fn a_backend_without_a_room_is_named() {
+        refused("backend/attic/mod.rs", "impl Backend for Attic {}", "is a backend");
+        refused("backend/attic.rs", "impl super::Backend for Attic {}", "is a backend");
+        allowed("backend/threads.rs", "impl Backend for Threads {}");
+        allowed("backend/mod.rs", "/// impl Backend for Plain\npub trait Backend: Send {}");
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(crate) mod roomy;
 pub(crate) mod sealed;
 #[cfg(target_os = "linux")]
 pub(crate) mod shm;
+pub(crate) mod stack;
 pub(crate) mod ticks;
 #[cfg(target_os = "linux")]
 pub(crate) mod zst;

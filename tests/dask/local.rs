@@ -25,6 +25,17 @@ fn a_local_cluster_comes_and_goes_with_its_pool() {
     });
 }
 
+/// Of `dask`, by its name alone, in a program of which nobody has told where a cluster is.
+#[test]
+fn there_is_a_local_cluster_where_none_is_known() {
+    run(async {
+        let pool = builder(Dask::default().python(python())).build().unwrap();
+        goes_on(&pool).await;
+        assert_eq!(pool.max_workers(), polypool::cpu_count());
+        end(&pool).await;
+    });
+}
+
 #[test]
 fn its_workers_have_what_is_asked_for() {
     run(async {

@@ -63,10 +63,10 @@ class Engine:
 
     async def connect(self):
         self.load()
-        if self.one("local"):
-            await self.start_local(int(self.one("local")))
+        self.address = None if self.one("local") else self.find_address()
+        if self.address is None:
+            await self.start_local(int(self.one("local") or self.one("else_local")))
         else:
-            self.address = self.find_address()
             await self.probe()
         try:
             with warnings.catch_warnings():
@@ -113,6 +113,8 @@ class Engine:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise Failure("unreachable", "the scheduler file `%s` cannot be used: %s; a scheduler writes it when it is "
                               "started with `--scheduler-file`" % (file, in_words(error)))
+        if not address and self.one("else_local"):
+            return None
         if not address:
             raise Failure("unreachable", "no scheduler is known; set DASK_SCHEDULER_ADDRESS or DASK_SCHEDULER_FILE, or name an "
                           "address")

@@ -11,7 +11,10 @@ use super::{
         check, start, worker_options,
     },
 };
-use crate::error::{BuildError, TaskError};
+use crate::{
+    cpu::cpu_count,
+    error::{BuildError, TaskError},
+};
 
 const SIDE: Side = Side {
     engine: "dask",
@@ -69,6 +72,15 @@ enum Cluster {
     Discovered,
     File(PathBuf),
     Local(usize),
+    DiscoveredOrLocal,
+}
+
+impl Default for Dask {
+    /// Uses the cluster that Dask's own configuration names, as [`discover`](Self::discover) does. Where it names none, it is a
+    /// [`local`](Self::local) one with a worker for each CPU.
+    fn default() -> Self {
+        Self::of(Cluster::DiscoveredOrLocal)
+    }
 }
 
 impl Dask {
@@ -218,6 +230,7 @@ impl Dask {
             Cluster::Discovered => {}
             Cluster::File(path) => terms.set("scheduler_file", path),
             Cluster::Local(n) => terms.set("local", n.to_string()),
+            Cluster::DiscoveredOrLocal => terms.set("else_local", cpu_count().to_string()),
         }
         terms.set("priority", self.priority.to_string());
         self.resources.iter().for_each(|(name, amount)| terms.set("resource", format!("{name}={amount}")));
@@ -277,6 +290,8 @@ impl Backend for Dask {
             door: self.listen.clone(),
             is_shared: matches!(self.cluster, Cluster::At(_)),
         };
-        start(context, self.workers.clone(), Arc::new(BridgeSite::new(plan)))
+        // A call that has gone ahead would hold a turn of Dask's while it waits for another.
+        let ahead = self.workers.prefetch && self.mode != Mode::PerTask;
+        start(context, self.workers.clone().prefetch(ahead), Arc::new(BridgeSite::new(plan)))
     }
 }

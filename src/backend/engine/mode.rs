@@ -1,14 +1,16 @@
 //! How calls travel through an engine that has tasks of its own. Owns the choice; what each means to an engine is its backend's.
 
-/// How the calls of a pool travel through Dask or Ray, from [`Dask::mode`](crate::Dask::mode) and its like.
+/// How the calls of a pool travel through Dask or Ray; what their `mode` takes.
 ///
 /// In every mode a worker is one process of ours in a slot of the engine, which executes one call after the other.
 ///
 /// # Examples
 /// ```
-/// use polypool::{Dask, Mode};
+/// use polypool::Mode;
 ///
-/// let backend = Dask::new("tcp://127.0.0.1:8786").mode(Mode::PerTask);
+/// assert_eq!(Mode::default(), Mode::Grouped);
+/// # #[cfg(feature = "dask")]
+/// let backend = polypool::Dask::new("tcp://127.0.0.1:8786").mode(Mode::PerTask);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]

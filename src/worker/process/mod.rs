@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 mod capture;
+mod help;
 mod here;
 mod outlet;
 mod perform;
