@@ -190,6 +190,10 @@ pub mod tower;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 mod wire;
 
+#[cfg(all(feature = "dask", target_os = "linux"))]
+pub use backend::dask::Dask;
+#[cfg(all(any(feature = "dask", feature = "ray"), target_os = "linux"))]
+pub use backend::engine::Mode;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
 pub use backend::{

@@ -12,6 +12,8 @@ use crate::{
 };
 
 pub(crate) mod anchor;
+#[cfg(all(feature = "dask", target_os = "linux"))]
+pub(crate) mod dask;
 mod deadline;
 #[cfg(all(feature = "engine", target_os = "linux"))]
 pub(crate) mod engine;
