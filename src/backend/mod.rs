@@ -13,6 +13,8 @@ use crate::{
 
 pub(crate) mod anchor;
 mod deadline;
+#[cfg(all(feature = "dask", target_os = "linux"))]
+pub(crate) mod engine;
 mod events;
 mod info;
 mod job;
