@@ -91,7 +91,7 @@ class Engine:
                           % (self.address, self.wishes(), "; ".join(map(describe, nodes)) or "none"))
         self.prepare()
         self.watching.append(asyncio.ensure_future(self.recount(slots)))
-        return {"slots": slots, "address": self.host, "version": self.ray.__version__}
+        return {"slots": slots, "address": self.address, "version": self.ray.__version__}
 
     def load(self):
         """Imports Ray, when the environment that it reads then is settled."""
@@ -229,8 +229,6 @@ class Engine:
             raise Failure("unreachable", "what answers at %s:%d does not speak as the head of a Ray cluster does; %s" % (host, port, self.hint()))
         except OSError as error:
             raise Failure("unreachable", "no Ray cluster at %s:%d: %s" % (host, port, error.strerror or error))
-        # This machine, as the cluster sees it.
-        self.host = line.name
         self.watching.append(asyncio.ensure_future(self.watch(line)))
 
     async def watch(self, line):
@@ -328,7 +326,7 @@ class Engine:
             def release(self):
                 return self.slot.release()
 
-        def polypool_call(place, number, ticket, data):
+        def polypool_call(place, number, call, data):
             import os
             import socket
             import struct
@@ -338,7 +336,7 @@ class Engine:
                 peer = struct.unpack("3i", slot.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
                 if peer[1] != os.getuid():
                     raise PermissionError("the slot of this call is another user's")
-                slot.sendall(struct.pack("<QQQ", number, ticket, len(data)) + data)
+                slot.sendall(struct.pack("<QQQ", number, call, len(data)) + data)
 
                 def receive(length):
                     pieces = []
@@ -493,10 +491,10 @@ class Supervisor:
         except Exception:
             pass  # Why, `pull` tells.
 
-    async def call(self, data, ticket):
+    async def call(self, data, call):
         """A task of Ray for the call, which is as long as it. It goes to the agent's node, and once."""
         number, self.number = self.number, self.number + 1
-        waiting = asyncio.ensure_future(self.follow(self.turn.remote(self.turns, number, ticket, data)))
+        waiting = asyncio.ensure_future(self.follow(self.turn.remote(self.turns, number, call, data)))
         self.calls.add(waiting)
         waiting.add_done_callback(self.calls.discard)
 
@@ -578,12 +576,10 @@ class Line:
         self.reader = self.writer = None
         # With TLS nothing can be said without the certificates; that somebody is there is what can be known.
         self.is_silent = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
-        self.name = None
 
     async def open(self):
         self.reader, self.writer = await asyncio.open_connection(self.host, self.port)
         sock = self.writer.get_extra_info("socket")
-        self.name = sock.getsockname()[0]
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3)):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

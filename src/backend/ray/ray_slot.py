@@ -8,11 +8,11 @@ import collections
 
 # As much is taken from an agent at once.
 GROUP = 4 << 20
-# A call's message on its way from the task of Ray that is its turn: place in the order, ticket, length.
-CALL = struct.Struct("<QQQ")
+# A call on its way from the task of Ray that is its turn: its place in the order, its number among calls, its length.
+TURN = struct.Struct("<QQQ")
 # What that task takes back: place in the order of what the agent says, length.
-REPLY = struct.Struct("<qQ")
-NO_REPLY = REPLY.pack(-1, 0)
+ANSWER = struct.Struct("<qQ")
+NO_ANSWER = ANSWER.pack(-1, 0)
 # Who holds a slot, and who runs a turn in it, are the same user on the same machine.
 CREDENTIALS = struct.Struct("3i")
 
@@ -168,28 +168,25 @@ class Turns:
                 peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
                 if CREDENTIALS.unpack(peer)[1] != os.getuid():
                     raise OSError("another user")
-                number, ticket, length = CALL.unpack(receive(connection, CALL.size))
+                number, call, length = TURN.unpack(receive(connection, TURN.size))
                 data = receive(connection, length)
             except OSError:
                 connection.close()
                 continue
             if self.slot.next == number:
-                self.pass_on(connection, number, ticket, data)
+                self.pass_on(connection, number, call, data)
             else:
                 # What goes before it may have to come in by this door.
-                work = threading.Thread(target=self.pass_on, args=(connection, number, ticket, data), daemon=True)
+                work = threading.Thread(target=self.pass_on, args=(connection, number, call, data), daemon=True)
                 work.start()
 
-    def pass_on(self, connection, number, ticket, data):
+    def pass_on(self, connection, number, call, data):
         """Gives a call to the agent."""
         if not self.slot.come(number):
             connection.close()
             return
         with self.lock:
-            # Whatever was before it has been answered, or will not be.
-            for other in [other for other in self.waiting if other < ticket]:
-                finish_turn(self.waiting.pop(other))
-            self.waiting[ticket] = connection
+            self.waiting[call] = connection
         try:
             self.slot.agent.socket.sendall(data)
         except OSError:
@@ -198,21 +195,22 @@ class Turns:
 
     def answer(self):
         """Reads what the agent says, and lets a call's task of Ray go with the reply."""
-        replies = Frames(FROM_AGENT, REPLIES)
+        replies = Frames(REPLY)
         while True:
             said = self.slot.read()
             if not said:
                 break
-            tickets = [ticket for _, ticket in replies.cut(said) if ticket is not None]
+            # There is one for each call, in their order.
+            count = sum(is_reply for _, is_reply in replies.cut(said))
             with self.lock:
                 place, self.said = self.said, self.said + 1
-                done = [self.waiting.pop(ticket) for ticket in tickets if ticket in self.waiting]
+                done = [self.waiting.pop(call) for call in sorted(self.waiting)[:count]]
                 if not done:
                     self.others.append((place, said))
                     self.lock.notify_all()
             for connection in done:
                 # The first takes all that there is.
-                finish_turn(connection, REPLY.pack(place, len(said)), said)
+                finish_turn(connection, ANSWER.pack(place, len(said)), said)
                 said = b""
         with self.lock:
             self.is_over = True
@@ -231,7 +229,7 @@ def finish_turn(connection, *answer):
     """Lets a task of Ray go: with what the agent said, or with nothing."""
     with connection:
         try:
-            connection.sendall(b"".join(answer) or NO_REPLY)
+            connection.sendall(b"".join(answer) or NO_ANSWER)
         except OSError:
             pass  # The task was lost; its owner hears of that.
 
