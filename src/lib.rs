@@ -157,6 +157,8 @@ pub mod timeline;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 mod wire;
 
+#[cfg(all(feature = "dask", target_os = "linux"))]
+pub use backend::{dask::Dask, engine::Mode};
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
 pub use backend::{
@@ -207,6 +209,8 @@ pub use inside::process::init;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 #[doc(hidden)]
 pub mod __private {
+    #[cfg(feature = "engine")]
+    pub use crate::backend::engine::Agents;
     pub use crate::inside::process::before_main;
 }
 

@@ -12,8 +12,10 @@ use crate::{
 };
 
 pub(crate) mod anchor;
-mod deadline;
 #[cfg(all(feature = "dask", target_os = "linux"))]
+pub(crate) mod dask;
+mod deadline;
+#[cfg(all(feature = "engine", target_os = "linux"))]
 pub(crate) mod engine;
 mod events;
 mod info;
@@ -154,6 +156,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Gives the size of a pool for which nobody names one. The default is [`cpu_count`](crate::cpu_count).
+    fn default_workers(&self) -> Option<usize> {
+        None
+    }
+
     /// Makes the workers of one pool; they may come later, one by one, when they are wanted.
     ///
     /// # Errors
@@ -277,6 +284,8 @@ pub struct Settings {
     pub name: String,
     /// How many workers there may be; 1 or more.
     pub max_workers: usize,
+    /// Somebody said so. Else it is a default, and a backend that knows better may have another size.
+    pub is_sized: bool,
     /// What happens to tasks when the last clone of the executor is dropped.
     pub on_drop: CancellationPolicy,
     /// How many tasks may wait.

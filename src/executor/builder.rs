@@ -310,12 +310,13 @@ impl ExecutorBuilder {
                 "task_timeout is 0, so every task would time out; leave it out for no limit".to_owned(),
             ));
         }
-        let max_workers =
-            if backend.runs_in_polls() { 1 } else { self.max_workers.unwrap_or_else(cpu_count) };
+        let default = || backend.default_workers().unwrap_or_else(cpu_count);
+        let max_workers = if backend.runs_in_polls() { 1 } else { self.max_workers.unwrap_or_else(default) };
         let initializer = self.initializer.transpose()?;
         let settings = Settings {
             name: self.name.unwrap_or_else(|| backend.name().to_owned()),
             max_workers,
+            is_sized: self.max_workers.is_some(),
             on_drop: self.on_drop,
             max_pending: self.max_pending,
             task_timeout: self.task_timeout,
@@ -349,6 +350,7 @@ pub(super) fn serial() -> Executor {
     let settings = Settings {
         name: "serial".to_owned(),
         max_workers: 1,
+        is_sized: true,
         on_drop: CancellationPolicy::default(),
         max_pending: None,
         task_timeout: None,
@@ -365,6 +367,7 @@ pub(super) fn upstream(place: &crate::wire::control::Place) -> Executor {
     let settings = Settings {
         name: place.name.clone(),
         max_workers: usize::try_from(place.max_workers).unwrap_or(1),
+        is_sized: true,
         on_drop: CancellationPolicy::NONE,
         max_pending: None,
         task_timeout: None,

@@ -90,7 +90,6 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Whether it is the same build, be it another copy of the file, perhaps on another machine.
-    #[cfg(test)]
     pub(crate) fn is_same_build(&self, other: &Self) -> bool {
         self.build == other.build && self.size == other.size
     }

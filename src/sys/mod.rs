@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod affinity;
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub(crate) mod appended;
 #[cfg(target_os = "linux")]
 mod child;
 pub(crate) mod copy;

@@ -3,6 +3,8 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) use on_linux::Sealed;
+#[cfg(all(feature = "engine", target_os = "linux"))]
+pub(crate) use on_linux::Unsealed;
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) use elsewhere::Sealed;
@@ -36,13 +38,7 @@ mod on_linux {
         /// Makes one with these bytes, in one copy.
         pub(crate) fn copy_of(name: &str, bytes: &[u8]) -> io::Result<Self> {
             let fd = create(name)?;
-            let mut rest = bytes;
-            while !rest.is_empty() {
-                match retry_on_intr(|| rustix::io::write(&fd, rest))? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    n => rest = rest.get(n..).unwrap_or_default(),
-                }
-            }
+            write_all(&fd, bytes)?;
             Self::seal(fd, bytes.len())
         }
 
@@ -104,6 +100,39 @@ mod on_linux {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.debug_struct("Sealed").field("len", &self.view.len).finish_non_exhaustive()
         }
+    }
+
+    /// A file that others are to have sealed, while its bytes come in pieces.
+    #[cfg(feature = "engine")]
+    #[derive(Debug)]
+    pub(crate) struct Unsealed(OwnedFd);
+
+    #[cfg(feature = "engine")]
+    impl Unsealed {
+        pub(crate) fn new(name: &str) -> io::Result<Self> {
+            create(name).map(Self)
+        }
+
+        pub(crate) fn append(&self, bytes: &[u8]) -> io::Result<()> {
+            write_all(&self.0, bytes)
+        }
+
+        /// The file, which nobody can change any more.
+        pub(crate) fn seal(self) -> io::Result<OwnedFd> {
+            rustix::fs::fcntl_add_seals(&self.0, SEALS)?;
+            Ok(self.0)
+        }
+    }
+
+    fn write_all(fd: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match retry_on_intr(|| rustix::io::write(fd, rest))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => rest = rest.get(n..).unwrap_or_default(),
+            }
+        }
+        Ok(())
     }
 
     fn create(name: &str) -> io::Result<OwnedFd> {

@@ -114,6 +114,18 @@ pub(crate) enum ToPool {
     },
 }
 
+impl ToWorker {
+    /// How many files travel beside it, but for the first message.
+    #[cfg(feature = "engine")]
+    pub(crate) fn files(&self) -> usize {
+        match self {
+            Self::Place(_) => 1,
+            Self::Capture { .. } => 3,
+            _ => 0,
+        }
+    }
+}
+
 impl ToPool {
     /// Does a file travel beside it?
     pub(crate) fn brings_file(&self) -> bool {
@@ -189,6 +201,8 @@ pub(crate) struct Welcome {
     pub(crate) spin: bool,
     /// Calls come by a socket, and not through shared memory.
     pub(crate) by_socket: bool,
+    /// The worker may be on another machine, and run a copy of the program's file.
+    pub(crate) is_copy: bool,
 }
 
 /// Which worker it is.
@@ -199,6 +213,8 @@ pub(crate) struct Place {
     pub(crate) depth: u64,
     pub(crate) max_workers: u64,
     pub(crate) name: String,
+    /// The name of the backend that it works for.
+    pub(crate) backend: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -256,6 +272,14 @@ impl Inbox {
 
     /// Takes the next message, if all of it is there.
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, TaskError> {
+        self.next_as(|_, message| message)
+    }
+
+    /// The same, and what `f` makes of it and of its bytes, its length before them.
+    pub(crate) fn next_as<T: DeserializeOwned, U>(
+        &mut self,
+        f: impl FnOnce(&[u8], T) -> U,
+    ) -> Result<Option<U>, TaskError> {
         let rest = &self.bytes[self.read..];
         let Some((length, rest)) = rest.split_first_chunk::<LENGTH>() else {
             return Ok(None);
@@ -266,11 +290,13 @@ impl Inbox {
             return Ok(None);
         };
         let message = postcard::from_bytes(body).map_err(|error| TaskError::Decode(error.to_string()))?;
-        self.read += LENGTH + body.len();
+        let end = self.read + LENGTH + body.len();
+        let made = f(&self.bytes[self.read..end], message);
+        self.read = end;
         if self.read > (1 << 16) && self.read * 2 > self.bytes.len() {
             self.bytes.drain(..self.read);
             self.read = 0;
         }
-        Ok(Some(message))
+        Ok(Some(made))
     }
 }

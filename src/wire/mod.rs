@@ -5,7 +5,11 @@
 
 pub(crate) mod arena;
 pub(crate) mod control;
+#[cfg(feature = "engine")]
+pub(crate) mod handshake;
 pub(crate) mod layout;
+#[cfg(feature = "engine")]
+pub(crate) mod relay;
 pub(crate) mod ring;
 pub(crate) mod server;
 pub(crate) mod stream;

@@ -26,6 +26,9 @@ pub(crate) mod kind {
     pub(crate) const TRIM: u8 = 7;
 }
 
+/// What stands in a diary behind the ticket of a call of which nobody knows what was done: no worker writes that.
+pub(crate) const UNKNOWN: [u8; 8] = [0xff; 8];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) kind: u8,

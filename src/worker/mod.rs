@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::backend::{pool::Pool, seat};
 
+#[cfg(all(feature = "engine", target_os = "linux"))]
+pub(crate) mod agent;
 #[cfg(not(all(feature = "processes", target_os = "linux")))]
 pub(crate) mod no_process;
 #[cfg(all(feature = "processes", target_os = "linux"))]

@@ -94,3 +94,7 @@ conformance!(
     polypool::Processes::new().transport(polypool::Transport::Socket),
     [tokio_multi, standalone]
 );
+#[cfg(all(feature = "engine", target_os = "linux"))]
+conformance!(agents, polypool::__private::Agents::new(), [tokio_multi, standalone]);
+#[cfg(all(feature = "engine", target_os = "linux"))]
+conformance!(agents_over_tcp, polypool::__private::Agents::connecting(), [standalone]);

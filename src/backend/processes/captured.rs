@@ -4,17 +4,12 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, OwnedFd},
-    os::unix::fs::FileExt,
-};
-
-use rustix::{
-    fs::{MemfdFlags, OFlags, fcntl_getfl, fcntl_setfl, memfd_create},
-    io::Errno,
+    os::{fd::AsFd, unix::fs::FileExt},
 };
 
 use super::{control::Control, retell::retell};
 use crate::{
+    sys::appended::appended,
     task::Captured,
     wire::control::{Inbox, Record, ToWorker},
 };
@@ -46,7 +41,7 @@ struct Files {
 impl Files {
     fn sent(ticket: u64, control: &Control) -> io::Result<Self> {
         let (out, err, records) =
-            (file("polypool-stdout")?, file("polypool-stderr")?, file("polypool-records")?);
+            (appended("polypool-stdout")?, appended("polypool-stderr")?, appended("polypool-records")?);
         let fds = [out.as_fd(), err.as_fd(), records.as_fd()];
         control.nudge_with(&ToWorker::Capture { ticket }, &fds)?;
         Ok(Self { out, err, records })
@@ -98,17 +93,6 @@ impl Capture {
             }
         })
     }
-}
-
-/// A file in memory, to be appended to: also by a program that opens `/dev/stdout` anew.
-fn file(name: &str) -> io::Result<File> {
-    // As `SharedFile` does. This one may shrink, because programs truncate what they write to; nobody maps it.
-    let fd: OwnedFd = match memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::NOEXEC_SEAL) {
-        Err(Errno::INVAL) => memfd_create(name, MemfdFlags::CLOEXEC)?,
-        made => made?,
-    };
-    fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::APPEND)?;
-    Ok(File::from(fd))
 }
 
 fn line(record: Record) -> String {
@@ -164,7 +148,7 @@ mod tests {
 
     #[test]
     fn text_and_what_is_none() {
-        let mut file = file("test").expect("a file");
+        let mut file = appended("test").expect("a file");
         file.write_all(b"a\xff\0b").expect("written");
         assert_eq!(text(&file), "a\u{fffd}\0b");
         file.set_len(0).expect("shrunk");
@@ -174,7 +158,7 @@ mod tests {
 
     #[test]
     fn too_much_is_left_out_in_the_middle() {
-        let mut file = file("test").expect("a file");
+        let mut file = appended("test").expect("a file");
         file.write_all(b"start").expect("written");
         // All zero between, which takes no memory in the file.
         file.set_len(MOST).expect("grown");

@@ -16,7 +16,12 @@ use std::{
 use async_trait::async_trait;
 use futures::future::{Either, select};
 
-use super::{Processes, forkserver::Depot, launch, worker::Worker};
+use super::{
+    Processes,
+    forkserver::Depot,
+    launch::{self, NotStarted},
+    worker::Worker,
+};
 use crate::{
     backend::{Arrival, PoolContext, Stats, Workers, lane::Lane, pool::Pool},
     error::{Exit, TaskError, WorkerLost},
@@ -117,6 +122,14 @@ impl Crew {
         self.context.pool.upgrade()
     }
 
+    /// Are the workers elsewhere, reached by way of an engine?
+    pub(super) fn is_elsewhere(&self) -> bool {
+        #[cfg(feature = "engine")]
+        return self.options.site.is_some();
+        #[cfg(not(feature = "engine"))]
+        false
+    }
+
     pub(super) fn max_payload(&self) -> Option<u64> {
         self.options.max_payload
     }
@@ -185,6 +198,7 @@ impl Crew {
                     Ok(()) => Worker::employ(self, child, control, link, lane),
                     Err(error) => Err((error, Some(lane))),
                 };
+                let employed = employed.map_err(|(error, lane)| (NotStarted::System(error), lane));
                 if let Ok(worker) = &employed {
                     list.workers.push(Arc::clone(worker));
                     if let Some(lone) = &self.options.lone {
@@ -202,8 +216,18 @@ impl Crew {
             Err(error) => Err((error, Some(lane))),
         };
         self.starting.fetch_sub(1, Ordering::SeqCst);
-        if let Err((error, Some(lane))) = outcome {
-            self.failed(lane, &format!("no worker process could be started: {error}"));
+        match outcome {
+            Err((NotStarted::System(error), Some(lane))) => {
+                self.failed(lane, TaskError::Broken(format!("no worker process could be started: {error}")));
+            }
+            #[cfg(feature = "engine")]
+            Err((NotStarted::Engine(error), Some(lane))) => {
+                match self.options.site.as_ref().and_then(|site| site.gone()) {
+                    Some(why) => self.give_up(why),
+                    None => self.failed(lane, error),
+                }
+            }
+            _ => {}
         }
     }
 
@@ -305,11 +329,12 @@ impl Crew {
         if let Some(lone) = &self.options.lone {
             return self.give_up(TaskError::WorkerLost(WorkerLost::new(lane.worker(), lone.pid(), exit)));
         }
-        self.failed(lane, &format!("a worker process ended before {before}, {}", in_words(exit)));
+        let reason = format!("a worker process ended before {before}, {}", in_words(exit));
+        self.failed(lane, TaskError::Broken(reason));
     }
 
     /// Tries again after a pause, unless it is hopeless.
-    fn failed(self: &Arc<Self>, lane: Lane, reason: &str) {
+    fn failed(self: &Arc<Self>, lane: Lane, reason: TaskError) {
         if lane.is_useless() {
             return;
         }
@@ -320,12 +345,15 @@ impl Crew {
         };
         if self.options.lone.is_some() {
             // Whoever wanted it is told, and sees to it himself.
-            return self.give_up(TaskError::Broken(reason.to_owned()));
+            return self.give_up(reason);
         }
         tracing::warn!(pool = self.context.settings().name, failures, "{reason}");
         if failures >= MOST_FAILURES && alone {
             if let Some(pool) = self.pool() {
-                pool.fail(TaskError::Broken(format!("{reason} ({failures} attempts)")));
+                pool.fail(match reason {
+                    TaskError::Broken(reason) => TaskError::Broken(format!("{reason} ({failures} attempts)")),
+                    other => other,
+                });
             }
             return;
         }
@@ -338,6 +366,34 @@ impl Crew {
     pub(super) fn give_up(&self, reason: TaskError) {
         if let Some(pool) = self.pool() {
             pool.fail(reason);
+        }
+    }
+
+    /// Who hears what becomes of the engine.
+    #[cfg(feature = "engine")]
+    pub(super) fn ear(self: &Arc<Self>) -> Arc<dyn super::site::Told> {
+        Arc::new(Ear(Arc::downgrade(self)))
+    }
+
+    /// Connects to where the workers are. Blocks.
+    #[cfg(feature = "engine")]
+    pub(super) fn connect(&self) -> Result<(), TaskError> {
+        let Some(site) = &self.options.site else { return Ok(()) };
+        let slots = site.connect()?;
+        if let Some(n) = slots {
+            self.has_room(n);
+        }
+        Ok(())
+    }
+
+    /// There is room for so many workers where they are. Who has said how many there may be has the last word.
+    #[cfg(feature = "engine")]
+    fn has_room(&self, n: usize) {
+        if !self.context.settings().is_sized
+            && let Some(pool) = self.pool()
+            && pool.max_workers() != n.max(1)
+        {
+            pool.resize(n.max(1));
         }
     }
 
@@ -455,6 +511,26 @@ impl std::task::Wake for Round {
     }
 }
 
+/// Hears what becomes of an engine.
+#[cfg(feature = "engine")]
+#[allow(dead_code, reason = "only some engines say something")]
+struct Ear(Weak<Crew>);
+
+#[cfg(feature = "engine")]
+impl super::site::Told for Ear {
+    fn slots(&self, n: usize) {
+        if let Some(crew) = self.0.upgrade() {
+            crew.has_room(n);
+        }
+    }
+
+    fn gone(&self, why: TaskError) {
+        if let Some(crew) = self.0.upgrade() {
+            crew.give_up(why);
+        }
+    }
+}
+
 /// What the pool holds of its crew.
 pub(super) struct Office(pub(super) Arc<Crew>);
 
@@ -497,6 +573,17 @@ impl Workers for Office {
         self.0.close_depot();
     }
 
+    #[cfg(feature = "engine")]
+    async fn warm_up(&self) -> Result<(), TaskError> {
+        if !self.0.is_elsewhere() {
+            return Ok(());
+        }
+        let (told, connected) = futures::channel::oneshot::channel();
+        let crew = Arc::clone(&self.0);
+        self.0.context.spawn_thread(move || drop(told.send(crew.connect())));
+        connected.await.unwrap_or(Err(TaskError::Shutdown))
+    }
+
     async fn gone(&self) -> Option<Stats> {
         std::future::poll_fn(|cx| {
             lock(&self.0.waiting_for_end).push(cx.waker().clone());
@@ -513,6 +600,26 @@ impl Workers for Office {
                 gone.await;
             }
         }
+        #[cfg(feature = "engine")]
+        if let Some(site) = self.0.options.site.clone() {
+            let (told, closed) = futures::channel::oneshot::channel();
+            self.0.context.spawn_thread(move || {
+                site.close();
+                let _ = told.send(());
+            });
+            let _ = closed.await;
+        }
         None
+    }
+}
+
+#[cfg(feature = "engine")]
+impl Drop for Office {
+    fn drop(&mut self) {
+        if let Some(site) = self.0.options.site.clone() {
+            // Whoever drops a pool does not wait. Without a thread, the end of this process closes it.
+            let close = move || site.close();
+            drop(thread::Builder::new().name("polypool-close".to_owned()).spawn(close));
+        }
     }
 }

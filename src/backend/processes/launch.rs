@@ -11,8 +11,11 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(feature = "engine")]
+use super::far;
 use super::{
     Processes,
+    body::Body,
     control::send_all,
     crew::Crew,
     ends,
@@ -20,6 +23,8 @@ use super::{
     link::{Link, borrowed},
     method::{StartMethod, Transport},
 };
+#[cfg(feature = "engine")]
+use crate::error::TaskError;
 use crate::{
     backend::lane::Lane,
     inside::process::{EARLY, IN_MAIN},
@@ -43,8 +48,31 @@ const THREADS: [&str; 9] = [
     "POLYPOOL_NUM_WORKERS",
 ];
 
-/// Starts a process for this lane and sends it what it needs. It need not have read that yet.
-pub(super) fn launch(crew: &Crew, lane: &Lane) -> io::Result<(Child, Arc<OwnedFd>, Link)> {
+/// Why there is no process.
+pub(super) enum NotStarted {
+    System(io::Error),
+    #[cfg(feature = "engine")]
+    Engine(TaskError),
+}
+
+impl From<io::Error> for NotStarted {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Starts a process for this lane, or has one started elsewhere, and sends it what it needs. It need not have read that yet.
+pub(super) fn launch(crew: &Crew, lane: &Lane) -> Result<(Body, Arc<OwnedFd>, Link), NotStarted> {
+    #[cfg(feature = "engine")]
+    if let Some(site) = &crew.options().site {
+        let (far, ours, link) = far::bring(crew, lane, site)?;
+        return Ok((Body::Far(far), ours, link));
+    }
+    let (child, ours, link) = start(crew, lane)?;
+    Ok((Body::Here(child), ours, link))
+}
+
+fn start(crew: &Crew, lane: &Lane) -> io::Result<(Child, Arc<OwnedFd>, Link)> {
     let (link, mut theirs) = Link::new(crew.options().transport, crew.bell())?;
     let welcome = encode(&ToWorker::Welcome(Box::new(welcome(crew, lane)?))).map_err(io::Error::other)?;
     theirs.push(owner()?);
@@ -107,7 +135,7 @@ pub(super) fn variables(options: &Processes) -> Vec<(OsString, OsString)> {
     threads.chain(options.env.iter().cloned()).collect()
 }
 
-fn welcome(crew: &Crew, lane: &Lane) -> io::Result<Welcome> {
+pub(super) fn welcome(crew: &Crew, lane: &Lane) -> io::Result<Welcome> {
     let pool = lane.pool();
     let settings = crew.context().settings();
     let initializer = match pool.initializer_call() {
@@ -124,13 +152,15 @@ fn welcome(crew: &Crew, lane: &Lane) -> io::Result<Welcome> {
             depth: pool.depth() as u64,
             max_workers: pool.max_workers() as u64,
             name: settings.name.clone(),
+            backend: pool.backend().name().to_owned(),
         },
         runtime: pool.port().name().to_owned(),
         initializer,
         memory_limit: crew.options().memory_limit,
         max_payload: crew.options().max_payload,
         spin: settings.spin,
-        by_socket: crew.options().transport == Transport::Socket,
+        by_socket: crew.is_elsewhere() || crew.options().transport == Transport::Socket,
+        is_copy: crew.is_elsewhere(),
     })
 }
 

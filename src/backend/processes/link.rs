@@ -18,6 +18,7 @@ use crate::{
     wire::{
         layout::{self, MOST_SENT},
         ring::Nonsense,
+        stream::UNKNOWN,
     },
 };
 
@@ -184,6 +185,11 @@ impl Link {
             Self::Rings(link) => link.done_so_far(ticket),
             Self::Socket(link) => link.done_so_far(ticket),
         }
+    }
+
+    /// Is it unknown how far the worker was with a call, because the way to it broke first?
+    pub(super) fn is_progress_unknown(&self, ticket: u64) -> bool {
+        self.done_so_far(ticket).is_some_and(|done| done == UNKNOWN)
     }
 
     /// Will look for new records now.

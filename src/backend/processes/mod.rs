@@ -3,10 +3,13 @@
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
+mod body;
 mod captured;
 mod control;
 mod crew;
 mod ends;
+#[cfg(feature = "engine")]
+mod far;
 mod fork;
 pub(crate) mod forkserver;
 mod inner;
@@ -17,6 +20,8 @@ mod method;
 mod retell;
 mod rings;
 mod session;
+#[cfg(feature = "engine")]
+pub(crate) mod site;
 mod socket;
 mod worker;
 
@@ -80,6 +85,9 @@ pub struct Processes {
     pub(super) depot: Option<Arc<Depot>>,
     /// There is but one process, ever.
     pub(super) lone: Option<Arc<Lone>>,
+    /// The workers are elsewhere.
+    #[cfg(feature = "engine")]
+    pub(super) site: Option<Arc<dyn site::Site>>,
 }
 
 impl Default for Processes {
@@ -100,6 +108,8 @@ impl Default for Processes {
             preload: None,
             depot: None,
             lone: None,
+            #[cfg(feature = "engine")]
+            site: None,
         }
     }
 }
@@ -309,6 +319,25 @@ impl Processes {
             prefetch: false,
             ..Self::default()
         }
+    }
+
+    /// As it is where workers are not started by this process: of how they are, nothing may be chosen.
+    #[cfg(feature = "engine")]
+    pub(super) fn anywhere(self) -> Self {
+        Self { method: Some(StartMethod::Loky), transport: Transport::Socket, prefetch: false, ..self }
+    }
+
+    /// Makes the workers of a pool, which are where `site` brings them.
+    #[cfg(feature = "engine")]
+    pub(super) fn at(
+        self,
+        context: PoolContext,
+        site: Arc<dyn site::Site>,
+    ) -> Result<Box<dyn Workers>, TaskError> {
+        let crew = Crew::new(context, Self { site: Some(Arc::clone(&site)), ..self })
+            .map_err(|error| TaskError::Broken(format!("no bell: {error}")))?;
+        site.listen(crew.ear());
+        Ok(Box::new(Office(crew)))
     }
 
     /// How workers are started, if that were now.

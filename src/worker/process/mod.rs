@@ -48,17 +48,28 @@ static HAS_INIT: AtomicBool = AtomicBool::new(false);
 /// ```
 pub fn init() {
     HAS_INIT.store(true, Ordering::SeqCst);
-    if take_env(MARK).is_some() {
-        start::start();
+    match take_env(MARK) {
+        #[cfg(feature = "engine")]
+        Some(mark) if mark == super::agent::AGENT => super::agent::start(),
+        Some(_) => start::start(),
+        None => {}
     }
 }
 
 /// What the system calls before `main` where `worker_main!` is linked in.
 pub extern "C" fn before_main() {
     HAS_EARLY.store(true, Ordering::SeqCst);
-    if std::env::var_os(MARK).is_some_and(|mark| mark == EARLY) {
-        take_env(MARK);
-        start::start();
+    match std::env::var_os(MARK) {
+        Some(mark) if mark == EARLY => {
+            take_env(MARK);
+            start::start()
+        }
+        #[cfg(feature = "engine")]
+        Some(mark) if mark == super::agent::AGENT => {
+            take_env(MARK);
+            super::agent::start()
+        }
+        _ => {}
     }
 }
 

@@ -55,7 +55,7 @@ impl Work {
             task = origin.map(|origin| origin.task),
             name = origin.and_then(|origin| origin.name.as_deref()),
             pool = here.place.name,
-            backend = "processes",
+            backend = here.place.backend,
             worker = here.place.index,
             attempt = origin.map(|origin| origin.attempt),
             inputs = Some(self.tasks).filter(|inputs| *inputs > 1),

@@ -54,7 +54,7 @@ pub(super) fn serve(
     };
     let owner = move_high(owner)?;
     let owner = Arc::new(owner);
-    if let Err(reason) = check(orders.version, &orders.program) {
+    if let Err(reason) = check(orders.version, &orders.program, false) {
         say(&socket, &FromServer::Refused(reason), &[])?;
         hear_the_end(&socket, &mut inbox);
     }

@@ -100,7 +100,7 @@ fn begin(socket: OwnedFd) -> io::Result<Server> {
         _ => return Err(io::Error::other("the first message is no welcome")),
     };
     let outlet = Outlet::new(Arc::clone(&socket));
-    if let Err(reason) = check(welcome.version, &welcome.program) {
+    if let Err(reason) = check(welcome.version, &welcome.program, welcome.is_copy) {
         outlet.say(&ToPool::Refused(reason));
         // Until the pool has read that and closed its end.
         let _ = first::<ToWorker>(&socket, &mut inbox, &mut Vec::new());
@@ -137,13 +137,13 @@ fn begin(socket: OwnedFd) -> io::Result<Server> {
     Ok(server)
 }
 
-/// Is the pool of this program?
-pub(super) fn check(version: u32, program: &Identity) -> Result<(), String> {
+/// Is the pool of this program, or, where that `is_copy`, of another copy of it?
+pub(super) fn check(version: u32, program: &Identity, is_copy: bool) -> Result<(), String> {
     if version != VERSION {
         return Err(format!("the pool speaks version {version} and its worker {VERSION}"));
     }
     let mine = identity().map_err(|error| format!("a worker cannot read its own executable: {error}"))?;
-    if mine != *program {
+    if mine != *program && !(is_copy && mine.is_same_build(program)) {
         return Err(
             "the worker is not the same program as its pool, so it has not the same functions".to_owned()
         );

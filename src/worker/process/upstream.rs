@@ -36,9 +36,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Upstream;
 
+/// The backend whose workers are on the pool's own machine.
+const HERE: &str = "processes";
+
 impl Backend for Upstream {
     fn name(&self) -> &str {
-        "processes"
+        here().map_or(HERE, |here| &here.place.backend)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -48,7 +51,7 @@ impl Backend for Upstream {
             stops_running: true,
             shared_memory: here().is_some_and(|here| here.words.are_shared()),
             survives_worker_loss: true,
-            distributed: false,
+            distributed: here().is_some_and(|here| here.place.backend != HERE),
             nests: true,
         }
     }

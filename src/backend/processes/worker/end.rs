@@ -49,7 +49,7 @@ impl Worker {
                     self.again.store(true, Ordering::SeqCst);
                     return;
                 }
-                let _ = self.child.signal_group(Signal::TERM);
+                self.child.signal_group(Signal::TERM);
                 (after, Step::Terminated)
             }
             Phase::Stopping { next, step: Step::Terminated } if next <= now => {
@@ -68,7 +68,7 @@ impl Worker {
                     self.nudge(ToWorker::Stop { ticket });
                     (after, Step::Asked)
                 } else {
-                    let _ = self.child.signal_group(Signal::TERM);
+                    self.child.signal_group(Signal::TERM);
                     (now + Duration::from_millis(10), Step::Terminated)
                 }
             }
@@ -93,7 +93,7 @@ impl Worker {
 
     pub(super) fn bury(self: &Arc<Self>, state: &mut State) {
         // Before it is reaped: then its number, and its group's, is nobody else's.
-        let _ = self.child.signal_group(Signal::KILL);
+        self.child.signal_group(Signal::KILL);
         let exit = match self.child.wait() {
             Ok(Ended::Code(code)) => Exit::Code(code),
             Ok(Ended::Signal(signal)) => Exit::Signal(signal),
@@ -162,7 +162,8 @@ impl Worker {
         call: &OnItsWay,
         how: &WorkerLost,
     ) -> Option<(Vec<u8>, Counted)> {
-        if call.task.tasks() < 2 || call.task.stop_asked().is_some() {
+        let is_unknown = link.is_progress_unknown(call.ticket);
+        if call.task.tasks() < 2 || call.task.stop_asked().is_some() || is_unknown {
             return None;
         }
         // Nothing yet, if it died at the first.

@@ -19,7 +19,6 @@ use crate::{
     },
     error::TaskError,
     function::{Counted, Names, Reply},
-    sys::process::resident_private,
     task::TaskState,
     wire::layout,
 };
@@ -264,7 +263,7 @@ impl Worker {
             return false;
         }
         state.memory.looked = Some(now);
-        let Ok(used) = resident_private(self.pid()) else { return false };
+        let Ok(used) = self.child.memory() else { return false };
         let first = *state.memory.first.get_or_insert(used);
         used.saturating_sub(first) > most
     }

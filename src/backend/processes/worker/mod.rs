@@ -33,6 +33,7 @@ mod talk;
 
 use self::placing::Placing;
 use super::{
+    body::Body,
     captured::Capture,
     control::Control,
     crew::Crew,
@@ -46,10 +47,7 @@ use crate::{
         Alarm,
         reactor::{Trigger, Watch, Watcher, watch},
     },
-    sys::{
-        lock::lock,
-        process::{Child, Signal},
-    },
+    sys::lock::lock,
     task::{TaskId, TaskState, catch::wake},
     wire::{control::ToWorker, layout, ring::Nonsense},
 };
@@ -61,7 +59,7 @@ const CONTROL: u32 = 2;
 pub(super) struct Worker {
     crew: Weak<Crew>,
     seat: Arc<Seat>,
-    child: Child,
+    child: Body,
     control: Control,
     inner: Inner,
     session: Session,
@@ -153,7 +151,7 @@ impl Worker {
     /// Takes charge of a process that was just started.
     pub(super) fn employ(
         crew: &Arc<Crew>,
-        child: Child,
+        child: Body,
         control: Arc<OwnedFd>,
         link: Link,
         lane: Lane,
@@ -226,7 +224,7 @@ impl Worker {
 
     fn watch(self: &Arc<Self>) -> std::io::Result<Vec<Watch>> {
         let me: Weak<dyn Watcher> = Arc::downgrade(&(Arc::clone(self) as Arc<dyn Watcher>));
-        let death = Arc::new(self.child.pidfd().try_clone_to_owned()?);
+        let death = Arc::new(self.child.death()?);
         lock(&self.state).link.attend(Arc::downgrade(self))?;
         Ok(vec![
             watch(death, Trigger::Level, Weak::clone(&me), DEATH)?,
@@ -276,9 +274,7 @@ impl Worker {
 
     /// Ends the worker now, with what it does.
     pub(super) fn kill(&self) {
-        // It may be gone already.
-        let _ = self.child.signal_group(Signal::KILL);
-        let _ = self.child.signal(Signal::KILL);
+        self.child.kill();
     }
 
     /// Does what there is to do. Never waits for another who is at it.
