@@ -158,9 +158,13 @@ pub mod timeline;
 mod wire;
 
 #[cfg(all(feature = "dask", target_os = "linux"))]
-pub use backend::{dask::Dask, engine::Mode};
+pub use backend::dask::Dask;
+#[cfg(all(any(feature = "dask", feature = "ray"), target_os = "linux"))]
+pub use backend::engine::Mode;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
+#[cfg(all(feature = "ray", target_os = "linux"))]
+pub use backend::ray::Ray;
 pub use backend::{
     BackendSpec, Capabilities, Event, EventKind, Events, Stats, WorkerInfo, serial::Serial, tasks::Tasks,
     threads::Threads,

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 mod agents;
-#[cfg(feature = "dask")]
+#[cfg(any(feature = "dask", feature = "ray"))]
 pub(crate) mod bridge;
 pub(crate) mod doorway;
-#[cfg(feature = "dask")]
+#[cfg(any(feature = "dask", feature = "ray"))]
 mod mode;
 
 #[allow(unused_imports, reason = "for those backends that this build has")]
 pub(crate) use super::processes::site::{Site, Told};
 pub use agents::Agents;
-#[cfg(feature = "dask")]
+#[cfg(any(feature = "dask", feature = "ray"))]
 pub use mode::Mode;
 
 use super::{Capabilities, PoolContext, Settings, Workers, processes::Processes};

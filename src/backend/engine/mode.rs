@@ -1,14 +1,16 @@
 //! How calls travel through an engine that has tasks of its own. Owns the choice; what each means to an engine is its backend's.
 
-/// How the calls of a pool travel through Dask or Ray, from [`Dask::mode`](crate::Dask::mode) and its like.
+/// How the calls of a pool travel through Dask or Ray, from the method `mode` of each.
 ///
 /// In every mode a worker is one process of ours in a slot of the engine, which executes one call after the other.
 ///
 /// # Examples
 /// ```
+/// # #[cfg(feature = "dask")] {
 /// use polypool::{Dask, Mode};
 ///
 /// let backend = Dask::new("tcp://127.0.0.1:8786").mode(Mode::PerTask);
+/// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]

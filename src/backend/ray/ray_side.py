@@ -24,12 +24,12 @@ OLDEST = (2, 10)
 # An address where nobody answers.
 UNANSWERED = 4.0
 # What is reached, but does not get on.
-UNFINISHED = 20.0
+UNFINISHED = 10.0
 # A local instance has to start half a dozen processes.
 STARTING = 90.0
 # How often is looked which nodes there are, and how long that may take before the head counts as gone.
 RECOUNT = 0.5
-HANGING = 10.0
+HANGING = 5.0
 # A head that closed a connection is asked again for so long.
 SECOND_LOOK = 0.3
 # Where nothing takes a slot for so long, one is told.
@@ -164,6 +164,18 @@ class Engine:
             raise Failure("unreachable", "what answers at %s does not speak as the head of a Ray cluster does; %s" % (address, self.hint()))
         except Exception as error:
             raise self.refused(address, error)
+        if self.is_client:
+            await self.watch_head()
+
+    async def watch_head(self):
+        """Behind a client's server there is the head; where that can be reached from here, its end is heard at once, too."""
+        try:
+            head = self.ray.get_runtime_context().gcs_address
+            line = Line(*self.parts(head))
+            await asyncio.wait_for(line.open(), 1)
+        except Exception:
+            return
+        self.watching.append(asyncio.ensure_future(self.watch(line)))
 
     def refused(self, address, error):
         text = in_words(error)
@@ -228,7 +240,7 @@ class Engine:
         except Strange:
             raise Failure("unreachable", "what answers at %s:%d does not speak as the head of a Ray cluster does; %s" % (host, port, self.hint()))
         except OSError as error:
-            raise Failure("unreachable", "no Ray cluster at %s:%d: %s" % (host, port, error.strerror or error))
+            raise Failure("unreachable", "no Ray cluster at %s:%d: %s" % (host, port, os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or error))
         self.watching.append(asyncio.ensure_future(self.watch(line)))
 
     async def watch(self, line):
@@ -384,7 +396,7 @@ class Engine:
             "size": program.size,
             "path": program.path,
             "cache": self.one("cache_dir"),
-            "env": dict(pair.split("=", 1) for pair in options.get("env", [])),
+            "env": {"POLYPOOL_WORKER": "agent", **dict(pair.split("=", 1) for pair in options.get("env", []))},
             "known": self.known,
         }
         wanted = {"num_cpus": 0} if mode == "per-task" else self.options()
