@@ -15,22 +15,52 @@ struct Known {
     names: &'static [&'static str],
     /// None for what this build is without.
     make: Option<fn() -> Arc<dyn Backend>>,
+    /// How it is made at an address, `name://…`, if it can be.
+    at: Option<fn(&str) -> Arc<dyn Backend>>,
 }
 
 const KNOWN: &[Known] = &[
-    Known { names: &["serial", "sync"], make: Some(|| Arc::new(Serial::new())) },
-    Known { names: &["threads", "thread"], make: Some(|| Arc::new(Threads::new())) },
-    Known { names: &["tasks", "async"], make: Some(|| Arc::new(Tasks::new())) },
+    Known { names: &["serial", "sync"], make: Some(|| Arc::new(Serial::new())), at: None },
+    Known { names: &["threads", "thread"], make: Some(|| Arc::new(Threads::new())), at: None },
+    Known { names: &["tasks", "async"], make: Some(|| Arc::new(Tasks::new())), at: None },
     Known {
         names: &["processes", "loky", "multiprocess", "multiprocessing", "concurrent.futures", "joblib"],
         #[cfg(all(feature = "processes", target_os = "linux"))]
         make: Some(|| Arc::new(crate::backend::processes::Processes::new())),
         #[cfg(not(all(feature = "processes", target_os = "linux")))]
         make: None,
+        at: None,
     },
-    Known { names: &["mpi"], make: None },
-    Known { names: &["dask"], make: None },
-    Known { names: &["ray"], make: None },
+    Known {
+        names: &["mpi"],
+        #[cfg(all(feature = "mpi", target_os = "linux"))]
+        make: Some(|| Arc::new(crate::backend::mpi::Mpi::new())),
+        #[cfg(not(all(feature = "mpi", target_os = "linux")))]
+        make: None,
+        at: None,
+    },
+    Known {
+        names: &["dask"],
+        #[cfg(all(feature = "dask", target_os = "linux"))]
+        make: Some(|| Arc::new(crate::backend::dask::Dask::default())),
+        #[cfg(not(all(feature = "dask", target_os = "linux")))]
+        make: None,
+        #[cfg(all(feature = "dask", target_os = "linux"))]
+        at: Some(|address| Arc::new(crate::backend::dask::Dask::new(address))),
+        #[cfg(not(all(feature = "dask", target_os = "linux")))]
+        at: None,
+    },
+    Known {
+        names: &["ray"],
+        #[cfg(all(feature = "ray", target_os = "linux"))]
+        make: Some(|| Arc::new(crate::backend::ray::Ray::default())),
+        #[cfg(not(all(feature = "ray", target_os = "linux")))]
+        make: None,
+        #[cfg(all(feature = "ray", target_os = "linux"))]
+        at: Some(|address| Arc::new(crate::backend::ray::Ray::new(address))),
+        #[cfg(not(all(feature = "ray", target_os = "linux")))]
+        at: None,
+    },
 ];
 
 /// The backend of a pool for which none is named, where nobody chose another.
@@ -47,6 +77,7 @@ pub(super) fn resolve(spec: BackendSpec) -> Result<Arc<dyn Backend>, BuildError>
 fn resolve_name(name: &str) -> Result<Arc<dyn Backend>, BuildError> {
     match find(name)? {
         Found::Ours { make, .. } => Ok(make()),
+        Found::At(make) => Ok(make(name)),
         Found::Registered => make_registered(name).unwrap_or_else(|| Err(unknown(name))),
     }
 }
@@ -56,26 +87,28 @@ pub(crate) fn check_name(name: &str) -> Result<(), BuildError> {
     find(name).map(drop)
 }
 
-/// The plain name of the backend that has this one: aliases have one pool among them.
+/// The plain name of the backend that has this one: aliases have one pool among them. Each address has one of its own.
 pub(crate) fn plain_name(name: &str) -> Result<String, BuildError> {
     Ok(match find(name)? {
         Found::Ours { plain, .. } => plain.to_owned(),
-        Found::Registered => name.to_owned(),
+        Found::At(_) | Found::Registered => name.to_owned(),
     })
 }
 
 enum Found {
     Ours { plain: &'static str, make: fn() -> Arc<dyn Backend> },
+    At(fn(&str) -> Arc<dyn Backend>),
     Registered,
 }
 
 fn find(name: &str) -> Result<Found, BuildError> {
     if let Some(known) = KNOWN.iter().find(|known| known.names.contains(&scheme(name))) {
         let plain = known.names[0];
-        return match known.make {
-            None => Err(BuildError::FeatureDisabled(plain.to_owned())),
-            Some(make) if scheme(name) == name => Ok(Found::Ours { plain, make }),
-            Some(_) => Err(BuildError::OutOfRange(format!(
+        return match (known.make, known.at) {
+            (None, _) => Err(BuildError::FeatureDisabled(plain.to_owned())),
+            (Some(make), _) if scheme(name) == name => Ok(Found::Ours { plain, make }),
+            (_, Some(make)) => Ok(Found::At(make)),
+            (Some(_), None) => Err(BuildError::OutOfRange(format!(
                 "`{name}` is an address, and the backend `{plain}` takes none"
             ))),
         };
@@ -101,9 +134,13 @@ mod tests {
     #[test]
     fn an_address_is_for_backends_that_have_one() {
         assert!(matches!(resolve_name("threads://here"), Err(BuildError::OutOfRange(_))));
-        assert!(
-            matches!(resolve_name("dask://here:1"), Err(BuildError::FeatureDisabled(name)) if name == "dask")
-        );
+        let dask = resolve_name("dask://here:1");
+        if cfg!(all(feature = "dask", target_os = "linux")) {
+            assert_eq!(dask.expect("at an address").name(), "dask");
+            assert_eq!(plain_name("dask://here:1").expect("known"), "dask://here:1");
+        } else {
+            assert!(matches!(dask, Err(BuildError::FeatureDisabled(name)) if name == "dask"));
+        }
         assert!(matches!(resolve_name("nope://here"), Err(BuildError::UnknownBackend { .. })));
     }
 

@@ -16,6 +16,9 @@ topic! { drop:
         events_do_not_keep_the_pool,
         on_a_thread_without_a_runtime,
     ]
+    Away [
+        a_stream_whose_large_chunk_is_on_its_way_costs_no_worker,
+    ]
     Unattended [
         never_blocks,
         executor_of_a_task_applies_nothing,
@@ -69,6 +72,24 @@ pub async fn events_do_not_keep_the_pool(rig: Rig) {
     busy.release().await;
     // The stream ends with the pool.
     events.for_each(async |_| ()).await;
+}
+
+pub async fn a_stream_whose_large_chunk_is_on_its_way_costs_no_worker(rig: Rig) {
+    let pool = rig.pool(1);
+    let length = |bytes: Vec<u8>| bytes.len();
+    assert_eq!(pool.submit(length, vec![1; 9]).await.unwrap(), 9);
+    let before = pool.workers()[0].id;
+    for round in 0..30 {
+        let mut lengths = pool.map(length, (0..8).map(|_| vec![7; 300_000])).chunk_size(8);
+        // Under way, in another state of it each time.
+        let _ = futures::poll!(lengths.next());
+        for _ in 0..round * 200 {
+            std::hint::spin_loop();
+        }
+        drop(lengths);
+        assert_eq!(pool.submit(length, vec![1; 9]).await.unwrap(), 9);
+    }
+    assert_eq!(pool.workers()[0].id, before);
 }
 
 pub async fn on_a_thread_without_a_runtime(rig: Rig) {

@@ -84,10 +84,19 @@ struct Reading {
     is_nonsense: AtomicBool,
     has_reply: AtomicBool,
     reply: Mutex<Option<Received>>,
-    /// The call whose argument will be asked for.
-    waiting: Mutex<Option<(u64, Arc<Call>)>>,
+    /// The call whose argument is sent apart from it.
+    waiting: Mutex<Option<Waiting>>,
     /// A buffer for the next large result: the pages of a fresh one cost more than what is written to them.
     spare: Mutex<Option<Vec<u8>>>,
+}
+
+/// A call whose argument the worker asks for.
+struct Waiting {
+    ticket: u64,
+    /// None when it is being sent.
+    call: Option<Arc<Call>>,
+    /// Its waiting inputs are not wanted. That is said behind the argument, and not in the midst of it.
+    is_trimmed: bool,
 }
 
 impl SocketLink {
@@ -153,7 +162,8 @@ impl SocketLink {
             len: if is_waiting { call.arg.len() } else { payload.len() } as u64,
         };
         // Before the worker can ask for it.
-        *lock(&self.reading.waiting) = is_waiting.then(|| (ticket, Arc::clone(call)));
+        *lock(&self.reading.waiting) =
+            is_waiting.then(|| Waiting { ticket, call: Some(Arc::clone(call)), is_trimmed: false });
         if !send_now(&self.data, &head, &payload) {
             // It is dying, or what was read of it is not all that it wrote.
             return Err(Nonsense);
@@ -225,8 +235,12 @@ impl SocketLink {
 
     /// Comes before the chunk looks the next time, if it does at all.
     pub(super) fn trim(&mut self, ticket: u64) {
-        if std::mem::replace(&mut self.trimmed, ticket) != ticket {
-            let _ = send_now(&self.data, &Head::bare(kind::TRIM, ticket), &[]);
+        if std::mem::replace(&mut self.trimmed, ticket) == ticket {
+            return;
+        }
+        match &mut *lock(&self.reading.waiting) {
+            Some(waiting) if waiting.ticket == ticket => waiting.is_trimmed = true,
+            _ => drop(send_now(&self.data, &Head::bare(kind::TRIM, ticket), &[])),
         }
     }
 
@@ -334,11 +348,18 @@ impl Reader {
     }
 
     fn send_argument(&self, ticket: u64) -> io::Result<()> {
-        let waiting = lock(&self.reading.waiting).take();
-        match waiting {
-            Some((its, call)) if its == ticket => send_bare(self.frames.fd(), &call.arg),
-            _ => Err(io::ErrorKind::InvalidData.into()),
+        let call = match &mut *lock(&self.reading.waiting) {
+            Some(waiting) if waiting.ticket == ticket => waiting.call.take(),
+            _ => None,
+        };
+        send_bare(self.frames.fd(), &call.ok_or(io::ErrorKind::InvalidData)?.arg)?;
+        // Under the lock, so that who trims meanwhile is heard here, or sends it himself.
+        let mut waiting = lock(&self.reading.waiting);
+        if waiting.take_if(|waiting| waiting.ticket == ticket).is_some_and(|waiting| waiting.is_trimmed) {
+            // Full, if at all, of what the worker is about to read; then the chunk is done to its end.
+            let _ = send_now(self.frames.fd(), &Head::bare(kind::TRIM, ticket), &[]);
         }
+        Ok(())
     }
 }
 

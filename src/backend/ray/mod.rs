@@ -11,7 +11,10 @@ use super::{
         check, start, worker_options,
     },
 };
-use crate::error::{BuildError, TaskError};
+use crate::{
+    cpu::cpu_count,
+    error::{BuildError, TaskError},
+};
 
 const SIDE: Side = Side {
     engine: "ray",
@@ -71,7 +74,17 @@ pub struct Ray {
 enum Cluster {
     At(String),
     Discovered,
+    /// Discovered; or, if there is none, one that is started.
+    Any,
     Local(usize),
+}
+
+/// The cluster that [`Ray::discover`] finds; if there is none, an instance of Ray that it starts on this machine and stops with the pool,
+/// as `ray.init()` does in Python.
+impl Default for Ray {
+    fn default() -> Self {
+        Self::of(Cluster::Any)
+    }
 }
 
 impl Ray {
@@ -241,6 +254,7 @@ impl Ray {
         match &self.cluster {
             Cluster::At(address) => terms.set("address", address.trim()),
             Cluster::Discovered => {}
+            Cluster::Any => terms.set("otherwise", cpu_count().to_string()),
             Cluster::Local(n) => terms.set("local", n.to_string()),
         }
         self.resources.iter().for_each(|(name, amount)| terms.set("resource", format!("{name}={amount}")));

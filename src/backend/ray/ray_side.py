@@ -80,10 +80,17 @@ class Engine:
         os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_LOG_TO_DRIVER="0", RAY_DEDUP_LOGS="0")
         # A client that is killed is not waited for.
         os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"] = "0"
-        if self.one("local"):
-            await self.start_local(int(self.one("local")))
-        else:
-            await self.join(self.find_address())
+        cpus = self.one("local")
+        if not cpus:
+            address = self.find_address()
+            if address == "auto":
+                address = await self.find_running()
+            if address is not None:
+                await self.join(address)
+            else:
+                cpus = self.one("otherwise")
+        if cpus:
+            await self.start_local(int(cpus))
         nodes = await self.nodes()
         slots = self.count(nodes)
         if not slots:
@@ -112,8 +119,10 @@ class Engine:
 
     async def start_local(self, cpus):
         # The head is for this user alone, and its ports are on loopback.
-        os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=os.urandom(32).hex())
-        self.load()
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=os.urandom(32).hex())
+        self.stay_on_loopback()
+        if self.ray is None:
+            self.load()
         self.folder = Folder()
         extra = {name: amount for name, amount in self.resources().items() if name not in ("CPU", "GPU", "memory")}
         options = {
@@ -136,6 +145,12 @@ class Engine:
         self.address = context.address_info["address"]
         await self.watch_over(*self.parts(self.address))
 
+    def stay_on_loopback(self):
+        """Has Ray take this machine for 127.0.0.1. A variable that it reads when it is imported; and there it keeps it."""
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        if self.ray is not None:
+            self.ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
+
     def init(self, options):
         return self.ray.init(log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=False, **options)
 
@@ -146,15 +161,13 @@ class Engine:
         return address
 
     async def join(self, address):
-        if address == "auto":
-            address = await self.find_running()
         self.is_client = address.startswith("ray://")
         host, port = self.parts(address)
         await self.watch_over(host, port)
         if not self.is_client and is_loopback(host):
             # Ray would put this machine's other address in its place, where a head that is on loopback is not.
             if not await self.is_elsewhere(port):
-                os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+                self.stay_on_loopback()
         self.address = address
         if self.ray is None:
             self.load()
@@ -196,13 +209,15 @@ class Engine:
                 "to be a node of the cluster; from elsewhere, use `ray://host:10001`")
 
     async def find_running(self):
-        """The instance on this machine, as Ray finds it."""
+        """The instance on this machine, as Ray finds it. None when there is none and one may be started."""
         self.load()
         try:
             from ray._private.services import canonicalize_bootstrap_address_or_die as find
 
             return await self.blocking(UNANSWERED, find, "auto")
         except Exception as error:
+            if self.one("otherwise"):
+                return None
             raise Failure("unreachable", "no running Ray instance is known here (%s); start one with `ray start --head`, set "
                           "RAY_ADDRESS, or name an address" % in_words(error))
 
