@@ -1,42 +1,93 @@
 """A Dask cluster on the loopback interface, as long as its standard input is open. It does what the lines there say, and answers
-each with one."""
+each with one.
 
+The scheduler and the workers, each with its nanny, are processes of their own, forked from this one, which has loaded Dask once.
+"""
+
+import asyncio
+import ctypes
+import json
 import os
+import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 
+import dask
+import distributed
+from distributed.core import rpc
+
+dask.config.set({"distributed.worker.multiprocessing-method": "fork"})
 folder = tempfile.mkdtemp(prefix="polypool-test-dask-")
 processes = []
 
 
-def start(module, *arguments, env=None):
-    log = open(os.path.join(folder, "log"), "ab")
-    started = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli." + module, *arguments],
-        stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **(env or {})},
+def start(serve):
+    """Has a process do this."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setsid()
+            # It ends with this one, however that ends (PR_SET_PDEATHSIG).
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+            null, log = os.open(os.devnull, os.O_RDONLY), os.open(os.path.join(folder, "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            for fd, place in (null, 0), (log, 1), (log, 2):
+                os.dup2(fd, place)
+            asyncio.run(serve())
+            code = 0
+        finally:
+            os._exit(code)
+    processes.append(pid)
+    return pid
+
+
+async def until_told(server):
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    finished = asyncio.ensure_future(server.finished())
+    await asyncio.wait([finished, asyncio.ensure_future(told.wait())], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait_for(server.close(), 10)
+
+
+async def schedule():
+    scheduler = distributed.Scheduler(host="127.0.0.1", port=port, dashboard_address="127.0.0.1:0")
+    await scheduler
+    with open(os.path.join(folder, "scheduler.json"), "w") as file:
+        json.dump(scheduler.identity(), file)
+    await until_told(scheduler)
+
+
+async def work(name, threads, resources, env):
+    os.environ.update(env)
+    nanny = distributed.Nanny(
+        address, host="127.0.0.1", name=name, nthreads=threads, resources=resources, memory_limit=0,
+        dashboard_address="127.0.0.1:0", local_directory=os.path.join(folder, name),
     )
-    processes.append(started)
-    return started
+    await nanny
+    await until_told(nanny)
 
 
-def children(pid):
-    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
-        return [int(child) for child in file.read().split()]
+def end(pid):
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    limit = time.monotonic() + 15
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() > limit:
+            os.killpg(pid, signal.SIGKILL)
+        time.sleep(0.01)
+    processes.remove(pid)
 
 
-def workers():
-    """How many are registered, and with how many threads."""
-    from distributed.core import rpc
-    import asyncio
-
+def identity():
     async def ask():
         async with rpc(address, timeout=20) as scheduler:
-            identity = await scheduler.identity()
-            return [worker["nthreads"] for worker in identity["workers"].values()]
+            return await scheduler.identity()
 
     return asyncio.run(ask())
 
@@ -46,7 +97,7 @@ def until(done):
         time.sleep(0.02)
 
 
-def listens(port):
+def listens():
     try:
         socket.create_connection(("127.0.0.1", port)).close()
         return True
@@ -54,70 +105,43 @@ def listens(port):
         return False
 
 
-free = socket.socket()
-free.bind(("127.0.0.1", 0))
-port = free.getsockname()[1]
-free.close()
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
 address = "tcp://127.0.0.1:%d" % port
-scheduler = start(
-    "dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--dashboard-address", "127.0.0.1:0",
-    "--scheduler-file", os.path.join(folder, "scheduler.json"),
-)
-until(lambda: listens(port))
+scheduler = start(schedule)
+until(listens)
 print(address, flush=True)
 named = {}
-count = 0
 for line in sys.stdin:
     verb, *rest = line.split()
+    answer = "ok"
     if verb == "worker":
-        # worker NAME THREADS [VARIABLE=VALUE..] [--OPTION ..]
+        # worker NAME THREADS [RESOURCE=AMOUNT | VARIABLE:VALUE ..]
         name, threads, *more = rest
-        count += 1
-        env = dict(pair.split("=", 1) for pair in more if not pair.startswith("--"))
-        options = [option.replace("=", " ", 1).split(" ") for option in more if option.startswith("--")]
-        named[name] = start(
-            "dask_worker", address, "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--name", name, "--nthreads",
-            threads, "--local-directory", os.path.join(folder, name), *(word for option in options for word in option), env=env,
-        )
-        until(lambda: len(workers()) == count)
-        print("ok", flush=True)
+        resources = {pair.split("=")[0]: float(pair.split("=")[1]) for pair in more if "=" in pair}
+        env = dict(pair.split(":", 1) for pair in more if "=" not in pair)
+        named[name] = start(lambda: work(name, int(threads), resources, env))
+        until(lambda: name in [worker["name"] for worker in identity()["workers"].values()])
     elif verb == "kill-worker":
         # The worker itself, whom its nanny replaces.
-        (worker,) = [pid for pid in children(named[rest[0]].pid) if b"spawn_main" in open("/proc/%d/cmdline" % pid, "rb").read()]
-        os.kill(worker, signal.SIGKILL)
-        print("ok", flush=True)
+        with open("/proc/%d/task/%d/children" % (named[rest[0]], named[rest[0]])) as file:
+            for child in file.read().split():
+                os.kill(int(child), signal.SIGKILL)
     elif verb == "leave":
-        count -= 1
-        named[rest[0]].terminate()
-        named[rest[0]].wait()
-        until(lambda: len(workers()) == count)
-        print("ok", flush=True)
+        end(named[rest[0]])
+        until(lambda: rest[0] not in [worker["name"] for worker in identity()["workers"].values()])
     elif verb == "kill-scheduler":
-        scheduler.kill()
-        scheduler.wait()
-        print("ok", flush=True)
-    elif verb == "folder":
-        print(folder, flush=True)
-    elif verb == "busy":
-        # How many tasks, clients and agents are there still.
-        from distributed.core import rpc
-        import asyncio
-
-        async def ask():
-            async with rpc(address, timeout=20) as server:
-                identity = await server.identity()
-                tasks = sum(worker["metrics"].get("executing", 0) for worker in identity["workers"].values())
-                return tasks
-
-        print(asyncio.run(ask()), flush=True)
-for process in reversed(processes):
-    if process.poll() is None:
-        process.terminate()
-limit = time.monotonic() + 10
-for process in processes:
-    try:
-        process.wait(max(0.1, limit - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-subprocess.run(["rm", "-rf", folder])
+        os.kill(scheduler, signal.SIGKILL)
+        until(lambda: not listens())
+    elif verb == "address-of":
+        answer = [place for place, worker in identity()["workers"].items() if worker["name"] == rest[0]][0]
+    elif verb == "file":
+        answer = os.path.join(folder, "scheduler.json")
+    elif verb == "tasks":
+        # How many the workers execute.
+        answer = sum(worker["metrics"].get("executing", 0) for worker in identity()["workers"].values())
+    print(answer, flush=True)
+for pid in reversed(list(processes)):
+    end(pid)
+shutil.rmtree(folder, ignore_errors=True)

@@ -48,7 +48,7 @@ impl Cluster {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(|| {
             let cluster = Self::with_threads(2);
-            cluster.order("worker two 2 --resources=GPU=2");
+            cluster.order("worker two 2 GPU=2");
             cluster
         })
     }

@@ -10,7 +10,10 @@ use polypool::{CancellationPolicy, Dask, Executor, ExecutorBuilder, TaskError, T
 use crate::cluster::{Cluster, python};
 
 /// How long a test may take before it counts as hanging. Generous: it decides nothing but that.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long something that must happen soon may take.
+const SOON: Duration = Duration::from_secs(90);
 
 /// Runs a test to its end, under tokio, and ends the whole program when that does not come.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
@@ -50,7 +53,7 @@ pub async fn refusal(backend: Dask) -> (String, Duration) {
         TaskError::Backend { backend, .. } => assert_eq!(backend, "dask"),
         other => panic!("{other:?} is no error of the engine"),
     }
-    pool.shutdown().await;
+    end(&pool).await;
     (error.to_string(), took)
 }
 
@@ -70,14 +73,42 @@ pub async fn goes_on(pool: &Executor) {
     }
 }
 
+/// Shuts a pool down, and whatever it does.
+pub async fn end(pool: &Executor) {
+    pool.shutdown(CancellationPolicy::ALL).await;
+}
+
+/// A script that is run in place of the interpreter.
+pub fn in_place_of_python(script: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("python");
+    std::fs::write(&path, script).expect("a folder");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    (folder, path)
+}
+
+/// Waits until `done`, as `proc::soon`, on a machine that starts interpreters meanwhile.
+pub fn soon(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < SOON, "{what}: not after {SOON:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The same for a test that is a future.
+pub async fn soon_async(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < SOON, "{what}: not after {SOON:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 // Tasks.
 
 pub fn double(n: u64) -> u64 {
     2 * n
-}
-
-pub fn pid(_: ()) -> u32 {
-    std::process::id()
 }
 
 /// The numbers of the worker's process, of its agent's, and of the process in whose slot that is.
@@ -108,7 +139,7 @@ pub async fn held(pool: &Executor, folder: &tempfile::TempDir) -> (TaskHandle<()
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let path = folder.path().join(number.to_string());
     let task = pool.submit(hold, path.to_str().expect("UTF-8").to_owned());
-    crate::proc::soon_async("the task runs", || path.exists()).await;
+    soon_async("the task runs", || path.exists()).await;
     let text = std::fs::read_to_string(&path).expect("it is there");
     let mut pids = text.split(' ').map(|pid| pid.parse().expect("a number"));
     (task, std::array::from_fn(|_| pids.next().expect("three numbers")))

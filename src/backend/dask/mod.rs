@@ -252,13 +252,17 @@ impl Backend for Dask {
         match &self.cluster {
             Cluster::Local(0) => return out_of_range("a local cluster has 1 worker or more".to_owned()),
             Cluster::At(address) if address.trim().is_empty() => {
-                return out_of_range("the address of the scheduler is empty; it looks like `tcp://host:8786`".to_owned());
+                return out_of_range(
+                    "the address of the scheduler is empty; it looks like `tcp://host:8786`".to_owned(),
+                );
             }
             _ => {}
         }
         for (name, amount) in &self.resources {
             if name.is_empty() || !amount.is_finite() || *amount <= 0.0 {
-                return out_of_range(format!("the resource `{name}` is {amount}; it has a name, and is more than 0"));
+                return out_of_range(format!(
+                    "the resource `{name}` is {amount}; it has a name, and is more than 0"
+                ));
             }
         }
         check(&self.workers, settings)

@@ -26,7 +26,7 @@ UNANSWERED = 4.0
 # What is reached, but does not get on.
 UNFINISHED = 10.0
 # A local instance has to start half a dozen processes.
-STARTING = 90.0
+STARTING = 120.0
 # How often is looked which nodes there are, and how long that may take before the head counts as gone.
 RECOUNT = 0.5
 HANGING = 5.0
@@ -124,6 +124,7 @@ class Engine:
         if self.ray is None:
             self.load()
         self.folder = Folder()
+        self.lighten()
         extra = {name: amount for name, amount in self.resources().items() if name not in ("CPU", "GPU", "memory")}
         options = {
             "address": "local",
@@ -144,6 +145,36 @@ class Engine:
             raise Failure("unreachable", "a local Ray instance did not start: %s" % in_words(error))
         self.address = context.address_info["address"]
         await self.watch_over(*self.parts(self.address))
+
+    def lighten(self):
+        """Has Ray start no more than a pool needs, and wait longer than half a minute for that where the machine is busy. These are
+        parts of Ray that others do not see; where they are not as expected, it starts as it always does."""
+        import time
+
+        try:
+            from ray._private import node, services
+
+            head, find = node.Node, services.get_node
+            parts = head.start_monitor, head.start_log_monitor, head.start_api_server
+        except (ImportError, AttributeError):
+            return
+
+        def nothing(self, **_):
+            self._webui_url = ""
+
+        def get_node(*args, **options):
+            until = time.monotonic() + STARTING
+            while True:
+                try:
+                    return find(*args, **options)
+                except RuntimeError:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.05)
+
+        for part in parts:
+            setattr(head, part.__name__, nothing)
+        services.get_node = get_node
 
     def stay_on_loopback(self):
         """Has Ray take this machine for 127.0.0.1. A variable that it reads when it is imported; and there it keeps it."""

@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn a_message_that_makes_no_sense_is_the_end() {
-        for bytes in [&[255; 8][..], &[1, 0, 0, 0][..], &[6, 0, 0, 0, 0, 9, 0, 0, 0, 1][..], &[0, 0, 0, 0][..]] {
+        for bytes in
+            [&[255; 8][..], &[1, 0, 0, 0][..], &[6, 0, 0, 0, 0, 9, 0, 0, 0, 1][..], &[0, 0, 0, 0][..]]
+        {
             let (ours, theirs) = pair().expect("two sockets");
             send(&ours, bytes, &[]).expect("there is room");
             drop(ours);

@@ -144,8 +144,13 @@ impl Bridge {
         watch(side.engine, &python, child, Arc::clone(&control), Arc::clone(&news), said, &tail)
             .map_err(broken)?;
         let connected = Connected { slots: None, address: String::new(), version: String::new() };
-        let mut bridge =
-            Self { engine: side.engine, connected, control, outbox: Mutex::default(), news: Arc::clone(&news) };
+        let mut bridge = Self {
+            engine: side.engine,
+            connected,
+            control,
+            outbox: Mutex::default(),
+            news: Arc::clone(&news),
+        };
         bridge.introduce(side, terms)?;
         let until = Instant::now() + CONNECTING;
         let answer = news.wait(|state| state.answer.take(), &|| wanted() && Instant::now() < until);
@@ -166,7 +171,8 @@ impl Bridge {
         put(&mut text, side.modules.first().map_or("", |(name, _)| name).as_bytes());
         let program = File::open(executable()).map_err(broken)?;
         let path = std::fs::read_link(executable()).map_err(broken)?;
-        let terms = [b"connect".as_slice(), b"program", path.as_os_str().as_bytes()].into_iter().chain(terms.texts());
+        let terms =
+            [b"connect".as_slice(), b"program", path.as_os_str().as_bytes()].into_iter().chain(terms.texts());
         // One that has ended already says why in its own time.
         let _ = send(&*self.control, &text, &[]);
         let _ = self.order(terms, &[program.as_fd()]);
@@ -208,14 +214,24 @@ impl Bridge {
 
     /// Has an agent started in a slot of the engine, and gives a stream to it. Blocks until there is a slot. Closing the stream
     /// ends the agent.
-    pub(crate) fn hire(&self, index: usize, terms: &Terms, wanted: &dyn Fn() -> bool) -> Result<OwnedFd, Fault> {
+    pub(crate) fn hire(
+        &self,
+        index: usize,
+        terms: &Terms,
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<OwnedFd, Fault> {
         let (ours, theirs) = pair().map_err(broken)?;
         self.take_slot(index, terms, Some(theirs), wanted)?;
         Ok(ours)
     }
 
     /// The same for an agent that has a stream of its own to the pool, which ends it, too.
-    pub(crate) fn place(&self, index: usize, terms: &Terms, wanted: &dyn Fn() -> bool) -> Result<Placed<'_>, Fault> {
+    pub(crate) fn place(
+        &self,
+        index: usize,
+        terms: &Terms,
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<Placed<'_>, Fault> {
         let number = self.take_slot(index, terms, None, wanted)?;
         Ok(Placed { bridge: self, number })
     }
@@ -409,7 +425,10 @@ impl News {
             let is_news = state.gone.is_none();
             let why = state.gone.get_or_insert(why).clone();
             state.hires.values_mut().for_each(|waiting| *waiting = Some(Err(why.clone())));
-            state.placed.values_mut().for_each(|ended| *ended = ended.take().or_else(|| Some(why.text.clone())));
+            state
+                .placed
+                .values_mut()
+                .for_each(|ended| *ended = ended.take().or_else(|| Some(why.text.clone())));
             state.answer.get_or_insert_with(|| Err(why.clone()));
             state.told.clone().filter(|_| is_news).map(|told| (told, why))
         };
@@ -450,7 +469,8 @@ fn watch(
     mut said: io::PipeReader,
     tail: &Arc<Tail>,
 ) -> io::Result<()> {
-    let thread = |name: &str| std::thread::Builder::new().name(format!("polypool-{name}")).stack_size(128 << 10);
+    let thread =
+        |name: &str| std::thread::Builder::new().name(format!("polypool-{name}")).stack_size(128 << 10);
     let (kept, python) = (Arc::clone(tail), python.to_string_lossy().into_owned());
     thread("bridge-log").spawn(move || {
         let mut piece = [0; 4096];
@@ -488,7 +508,9 @@ fn no_interpreter(python: &OsStr, error: &io::Error) -> Fault {
     let python = python.to_string_lossy();
     Fault::new(
         "interpreter",
-        format!("the Python interpreter `{python}` cannot be started: {error}; name one with `python` or {PYTHON}"),
+        format!(
+            "the Python interpreter `{python}` cannot be started: {error}; name one with `python` or {PYTHON}"
+        ),
     )
 }
 

@@ -66,12 +66,7 @@ impl std::fmt::Debug for Ear {
 
 impl BridgeSite {
     pub(crate) fn new(plan: Plan) -> Self {
-        Self {
-            plan,
-            told: Mutex::default(),
-            state: Mutex::new(State::Unasked),
-            is_closed: Arc::default(),
-        }
+        Self { plan, told: Mutex::default(), state: Mutex::new(State::Unasked), is_closed: Arc::default() }
     }
 
     fn error(&self, fault: Fault) -> TaskError {
@@ -127,7 +122,10 @@ impl BridgeSite {
 }
 
 fn no_door(address: &str, error: &std::io::Error) -> Fault {
-    Fault::new("door", format!("workers cannot connect here by way of {address}: {error}; name an address with `listen`"))
+    Fault::new(
+        "door",
+        format!("workers cannot connect here by way of {address}: {error}; name an address with `listen`"),
+    )
 }
 
 impl Site for BridgeSite {

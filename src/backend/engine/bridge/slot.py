@@ -228,11 +228,12 @@ class Agent:
 
 
 def start(path, env, inner):
+    env = {**os.environ, "POLYPOOL_WORKER": "agent", **env}
     until = time.monotonic() + BUSY
     while True:
         try:
             return subprocess.Popen(
-                [path], stdin=inner, stderr=subprocess.PIPE, bufsize=0, start_new_session=True, env={**os.environ, **env}
+                [path], stdin=inner, stderr=subprocess.PIPE, bufsize=0, start_new_session=True, env=env
             )
         except OSError as error:
             if error.errno == errno.ETXTBSY and time.monotonic() < until:

@@ -1,0 +1,152 @@
+"""A Ray cluster on the loopback interface, as long as its standard input is open. Its first line is the head's address; it does what the
+lines there say, and answers each with one."""
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0", RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_AUTH_MODE="disabled", RAY_LOG_TO_DRIVER="0"
+)
+folder = tempfile.mkdtemp(prefix="pp-test-")
+os.environ["POLYPOOL_CACHE_DIR"] = os.path.join(folder, "programs")
+import ray
+
+
+
+def get_node(*args, found=ray._private.services.get_node, **options):
+    """Ray gives up after half a minute, which is not long on a machine that is busy."""
+    end = time.monotonic() + 150
+    while True:
+        try:
+            return found(*args, **options)
+        except RuntimeError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+ray._private.services.get_node = get_node
+cpus = int(sys.argv[1])
+context = ray.init(
+    address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=100 << 20, _node_ip_address="127.0.0.1",
+    _temp_dir=folder, logging_level=logging.CRITICAL, log_to_driver=False,
+)
+address = context.address_info["gcs_address"]
+processes = []
+named = {}
+kept = []
+
+
+def until(done, limit=150):
+    end = time.monotonic() + limit
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError()
+        time.sleep(0.02)
+
+
+def alive():
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def children(pid, name):
+    found = []
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+        for child in map(int, file.read().split()):
+            with open("/proc/%d/cmdline" % child, "rb") as line:
+                if name in line.read():
+                    found.append(child)
+    return found
+
+
+def start(*command):
+    log = open(os.path.join(folder, "test.log"), "ab")
+    started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    processes.append(started)
+    return started
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+        return True
+    except OSError:
+        return False
+
+
+@ray.remote(max_restarts=0)
+class Hog:
+    def there(self):
+        return True
+
+
+print(address, flush=True)
+for line in sys.stdin:
+    verb, *rest = line.split()
+    answer = "ok"
+    if verb == "node":
+        # node NAME CPUS [--OPTION=..]
+        name, count, *more = rest
+        before = len(alive())
+        ray_command = os.path.join(os.path.dirname(sys.executable), "ray")
+        named[name] = start(
+            sys.executable, ray_command, "start", "--address", address, "--node-ip-address", "127.0.0.1", "--num-cpus", count,
+            "--object-store-memory", str(80 << 20), "--block", *more,
+        )
+        until(lambda: len(alive()) > before)
+    elif verb == "kill-node":
+        before = len(alive())
+        (raylet,) = children(named[rest[0]].pid, b"raylet/raylet")
+        os.kill(raylet, signal.SIGKILL)
+        until(lambda: len(alive()) < before)
+    elif verb == "kill-head":
+        (head,) = children(os.getpid(), b"gcs_server")
+        os.kill(head, signal.SIGKILL)
+    elif verb == "hog":
+        hog = Hog.options(num_cpus=int(rest[0])).remote()
+        ray.get(hog.there.remote())
+        kept.append(hog)
+    elif verb == "unhog":
+        ray.kill(kept.pop())
+    elif verb == "client":
+        free = socket.create_server(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        start(
+            sys.executable, "-m", "ray.util.client.server", "--address", address, "--host", "127.0.0.1", "--port", str(port), "--mode",
+            "proxy",
+        )
+        until(lambda: listens(port))
+        answer = "ray://127.0.0.1:%d" % port
+    elif verb == "raylet":
+        answer = "127.0.0.1:%d" % alive()[0]["NodeManagerPort"]
+    elif verb == "node-id":
+        answer = alive()[0]["NodeID"]
+    elif verb == "busy":
+        # How many actors of others are there, and how many CPUs are taken.
+        from ray._private.state import actors
+
+        others = [actor for actor in actors().values() if actor["State"] not in ("DEAD",) and "Polypool" in actor["ActorClassName"]]
+        free = ray.available_resources().get("CPU", 0)
+        answer = "%d %g" % (len(others), sum(node["Resources"].get("CPU", 0) for node in alive()) - free)
+    print(answer, flush=True)
+for process in reversed(processes):
+    if process.poll() is None:
+        process.terminate()
+limit = time.monotonic() + 10
+for process in processes:
+    try:
+        process.wait(max(0.1, limit - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+ray.shutdown()
+shutil.rmtree(folder, ignore_errors=True)
+os._exit(0)
