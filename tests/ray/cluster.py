@@ -1,6 +1,7 @@
 """A Ray cluster on the loopback interface, as long as its standard input is open. Its first line is the head's address; it does what the
 lines there say, and answers each with one."""
 
+import json
 import logging
 import os
 import shutil
@@ -66,11 +67,28 @@ def children(pid, name):
     return found
 
 
-def start(*command):
+def start(*arguments):
+    """Another process of this interpreter."""
     log = open(os.path.join(folder, "test.log"), "ab")
-    started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    started = subprocess.Popen(
+        [sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+    )
     processes.append(started)
     return started
+
+
+# What `ray start` does, which refuses to be on the loopback interface.
+NODE = """
+import json, signal, sys
+import ray
+from ray._private.node import Node
+from ray._private.parameter import RayParams
+
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+node = Node(RayParams(**json.loads(sys.argv[1])), head=False, shutdown_at_exit=False, spawn_reaper=True)
+signal.sigwait([signal.SIGTERM])
+node.kill_all_processes(check_alive=False, allow_graceful=True)
+"""
 
 
 def listens(port):
@@ -92,14 +110,20 @@ for line in sys.stdin:
     verb, *rest = line.split()
     answer = "ok"
     if verb == "node":
-        # node NAME CPUS [--OPTION=..]
+        # node NAME CPUS [RESOURCE=AMOUNT | LABEL=TEXT ..]
         name, count, *more = rest
         before = len(alive())
-        ray_command = os.path.join(os.path.dirname(sys.executable), "ray")
-        named[name] = start(
-            sys.executable, ray_command, "start", "--address", address, "--node-ip-address", "127.0.0.1", "--num-cpus", count,
-            "--object-store-memory", str(80 << 20), "--block", *more,
-        )
+        pairs = dict(pair.split("=", 1) for pair in more)
+        options = {
+            "gcs_address": address,
+            "node_ip_address": "127.0.0.1",
+            "num_cpus": int(count),
+            "resources": {what: float(amount) for what, amount in pairs.items() if amount.isdigit()},
+            "labels": {what: text for what, text in pairs.items() if not text.isdigit()},
+            "object_store_memory": 80 << 20,
+            "include_log_monitor": False,
+        }
+        named[name] = start("-c", NODE, json.dumps(options))
         until(lambda: len(alive()) > before)
     elif verb == "kill-node":
         before = len(alive())
@@ -120,7 +144,7 @@ for line in sys.stdin:
         port = free.getsockname()[1]
         free.close()
         start(
-            sys.executable, "-m", "ray.util.client.server", "--address", address, "--host", "127.0.0.1", "--port", str(port), "--mode",
+            "-m", "ray.util.client.server", "--address", address, "--host", "127.0.0.1", "--port", str(port), "--mode",
             "proxy",
         )
         until(lambda: listens(port))
