@@ -19,21 +19,9 @@ folder = tempfile.mkdtemp(prefix="pp-test-")
 os.environ["POLYPOOL_CACHE_DIR"] = os.path.join(folder, "programs")
 import ray
 
-
-
-def get_node(*args, found=ray._private.services.get_node, **options):
-    """Ray gives up after half a minute, which is not long on a machine that is busy."""
-    end = time.monotonic() + 150
-    while True:
-        try:
-            return found(*args, **options)
-        except RuntimeError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
-
-
-ray._private.services.get_node = get_node
+# As the backend starts one: with what is needed, and in patience.
+LOCAL = sys.argv[2]
+exec(LOCAL + "\nlighten()")
 cpus = int(sys.argv[1])
 context = ray.init(
     address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=100 << 20, _node_ip_address="127.0.0.1",
@@ -84,6 +72,7 @@ import ray
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 
+exec(sys.argv[2] + "\\nlighten()")
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 node = Node(RayParams(**json.loads(sys.argv[1])), head=False, shutdown_at_exit=False, spawn_reaper=True)
 signal.sigwait([signal.SIGTERM])
@@ -123,7 +112,7 @@ for line in sys.stdin:
             "object_store_memory": 80 << 20,
             "include_log_monitor": False,
         }
-        named[name] = start("-c", NODE, json.dumps(options))
+        named[name] = start("-c", NODE, json.dumps(options), LOCAL)
         until(lambda: len(alive()) > before)
     elif verb == "kill-node":
         before = len(alive())

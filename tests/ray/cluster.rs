@@ -23,6 +23,7 @@ impl Cluster {
     pub fn with_cpus(n: usize) -> Self {
         let mut child = Command::new(python())
             .args(["-c", include_str!("cluster.py"), &n.to_string()])
+            .arg(include_str!("../../src/backend/ray/ray_local.py"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

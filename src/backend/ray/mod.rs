@@ -21,6 +21,7 @@ const SIDE: Side = Side {
     modules: &[
         ("polypool_ray_side", include_str!("ray_side.py")),
         ("polypool_ray_slot", include_str!("ray_slot.py")),
+        ("polypool_ray_local", include_str!("ray_local.py")),
     ],
 };
 

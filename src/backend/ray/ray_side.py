@@ -8,15 +8,13 @@ waits for what the agent says. In the per-task mode the actor takes nothing, and
 import asyncio
 import collections
 import concurrent.futures
-import fcntl
 import logging
 import os
-import shutil
 import socket
 import struct
 import sys
-import tempfile
 
+from polypool_ray_local import STARTING, Folder, lighten
 from polypool_slot import Failure
 
 # The oldest version of `ray` that is known to work.
@@ -25,8 +23,6 @@ OLDEST = (2, 10)
 UNANSWERED = 4.0
 # What is reached, but does not get on.
 UNFINISHED = 10.0
-# A local instance has to start half a dozen processes.
-STARTING = 120.0
 # How often is looked which nodes there are, and how long that may take before the head counts as gone.
 RECOUNT = 0.5
 HANGING = 5.0
@@ -42,9 +38,6 @@ THREADS = WINDOW + 4
 FAREWELL = 6.0
 # Shared memory of a local instance: what we send is gone as soon as it has arrived.
 OBJECT_STORE = 128 << 20
-# A socket's path has at most 107 bytes, and Ray's has so many below its folder.
-SOCKET_PATH = 72
-
 # How an HTTP/2 connection begins, which is what Ray speaks; and the frames that matter for keeping it.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 FRAME = struct.Struct(">BHBBI")
@@ -124,7 +117,7 @@ class Engine:
         if self.ray is None:
             self.load()
         self.folder = Folder()
-        self.lighten()
+        lighten()
         extra = {name: amount for name, amount in self.resources().items() if name not in ("CPU", "GPU", "memory")}
         options = {
             "address": "local",
@@ -145,36 +138,6 @@ class Engine:
             raise Failure("unreachable", "a local Ray instance did not start: %s" % in_words(error))
         self.address = context.address_info["address"]
         await self.watch_over(*self.parts(self.address))
-
-    def lighten(self):
-        """Has Ray start no more than a pool needs, and wait longer than half a minute for that where the machine is busy. These are
-        parts of Ray that others do not see; where they are not as expected, it starts as it always does."""
-        import time
-
-        try:
-            from ray._private import node, services
-
-            head, find = node.Node, services.get_node
-            parts = head.start_monitor, head.start_log_monitor, head.start_api_server
-        except (ImportError, AttributeError):
-            return
-
-        def nothing(self, **_):
-            self._webui_url = ""
-
-        def get_node(*args, **options):
-            until = time.monotonic() + STARTING
-            while True:
-                try:
-                    return find(*args, **options)
-                except RuntimeError:
-                    if time.monotonic() > until:
-                        raise
-                    time.sleep(0.05)
-
-        for part in parts:
-            setattr(head, part.__name__, nothing)
-        services.get_node = get_node
 
     def stay_on_loopback(self):
         """Has Ray take this machine for 127.0.0.1. A variable that it reads when it is imported; and there it keeps it."""
@@ -678,44 +641,6 @@ class Line:
             return True
         except (OSError, asyncio.TimeoutError, Strange):
             return False
-
-
-class Folder:
-    """The folder of a local instance. Whoever starts one removes those that were left by a machine that went down, or a kill."""
-
-    PREFIX = "polypool-ray-"
-
-    def __init__(self):
-        base = tempfile.gettempdir()
-        if len(os.fsencode(base)) + len(self.PREFIX) + 9 + SOCKET_PATH > 107:
-            base = "/tmp"
-        self.sweep(base)
-        self.path = tempfile.mkdtemp(prefix=self.PREFIX, dir=base)
-        self.lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
-
-    def sweep(self, base):
-        for name in os.listdir(base):
-            path = os.path.join(base, name)
-            if not name.startswith(self.PREFIX):
-                continue
-            try:
-                lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except OSError:
-                continue
-            try:
-                # One that is used is locked; one that is so new may be about to be.
-                if os.fstat(lock).st_uid == os.getuid() and os.listdir(path):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path, ignore_errors=True)
-            except OSError:
-                pass
-            finally:
-                os.close(lock)
-
-    def remove(self):
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self.lock)
 
 
 def is_loopback(host):
