@@ -196,6 +196,8 @@ pub use backend::dask::Dask;
 pub use backend::engine::Mode;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
+#[cfg(all(feature = "ray", target_os = "linux"))]
+pub use backend::ray::Ray;
 pub use backend::{
     BackendSpec, Capabilities, Event, EventKind, Events, Stats, WorkerInfo, serial::Serial, tasks::Tasks,
     threads::Threads,

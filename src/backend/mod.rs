@@ -31,6 +31,8 @@ pub(crate) mod pool;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod processes;
 mod queue;
+#[cfg(all(feature = "ray", target_os = "linux"))]
+pub(crate) mod ray;
 mod registry;
 pub(crate) mod room;
 pub(crate) mod seat;
