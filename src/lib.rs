@@ -191,10 +191,16 @@ pub mod tower;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 mod wire;
 
+#[cfg(all(feature = "dask", target_os = "linux"))]
+pub use backend::dask::Dask;
+#[cfg(all(any(feature = "dask", feature = "ray"), target_os = "linux"))]
+pub use backend::engine::Mode;
 #[cfg(all(feature = "mpi", target_os = "linux"))]
 pub use backend::mpi::{Mpi, MpiLauncher};
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
+#[cfg(all(feature = "ray", target_os = "linux"))]
+pub use backend::ray::Ray;
 pub use backend::{
     BackendSpec, Capabilities, Event, EventKind, Events, Stats, WorkerInfo, serial::Serial, tasks::Tasks,
     threads::Threads,
@@ -252,6 +258,11 @@ pub mod __private {
 #[doc(hidden)]
 #[path = "fuzz.rs"]
 pub mod __fuzz;
+
+#[cfg(polypool_loom)]
+#[doc(hidden)]
+#[path = "models/mod.rs"]
+pub mod __models;
 
 /// The README's programs are tested like everything else.
 #[cfg(doctest)]

@@ -12,6 +12,8 @@ use crate::{
 };
 
 pub(crate) mod anchor;
+#[cfg(all(feature = "dask", target_os = "linux"))]
+pub(crate) mod dask;
 mod deadline;
 #[cfg(all(feature = "engine", target_os = "linux"))]
 pub(crate) mod engine;
@@ -31,6 +33,8 @@ pub(crate) mod pool;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod processes;
 mod queue;
+#[cfg(all(feature = "ray", target_os = "linux"))]
+pub(crate) mod ray;
 mod registry;
 pub(crate) mod room;
 pub(crate) mod seat;
@@ -48,6 +52,8 @@ pub use job::Job;
 pub use lane::{Arrival, Lane, Single};
 pub(crate) use lanes::{Released, Wait};
 pub(crate) use queue::Entry;
+#[cfg(polypool_loom)]
+pub(crate) use queue::Queue;
 pub use registry::register;
 pub(crate) use registry::{is_registered, make as make_registered, names as registered_names};
 

@@ -149,7 +149,9 @@ fn ranks_that_are_none_of_our_business(engine: &Engine) {
 }
 
 fn no_library(engine: &Engine) {
-    for (library, why) in [("/no/such/libmpi.so", "No such file"), ("libc.so.6", "does not say which MPI it is")] {
+    for (library, why) in
+        [("/no/such/libmpi.so", "No such file"), ("libc.so.6", "does not say which MPI it is")]
+    {
         let done = engine.alone("broken").env("POLYPOOL_MPI_LIBRARY", library).run();
         assert_eq!(done.code(), 9, "{done:#?}");
         assert!(done.out.contains("`POLYPOOL_MPI_LIBRARY` names no library of MPI"), "{done:#?}");
@@ -162,10 +164,11 @@ fn library_of_another_mpi(engine: &Engine) {
     let others = Engine::all();
     let is_open = |kind| kind != Kind::Mpich;
     let Some(other) = others.iter().find(|other| is_open(other.kind) != is_open(engine.kind)) else { return };
-    let library = std::fs::read_dir(other.mpiexec.parent().unwrap().with_file_name("lib")).ok().and_then(|files| {
-        let mut names = files.filter_map(|file| Some(file.ok()?.path()));
-        names.find(|path| path.to_string_lossy().contains("libmpi.so."))
-    });
+    let library =
+        std::fs::read_dir(other.mpiexec.parent().unwrap().with_file_name("lib")).ok().and_then(|files| {
+            let mut names = files.filter_map(|file| Some(file.ok()?.path()));
+            names.find(|path| path.to_string_lossy().contains("libmpi.so."))
+        });
     let Some(library) = library else { return };
     let done = engine.job("nothing", 3).env("POLYPOOL_MPI_LIBRARY", library).run();
     assert!(!done.status.success(), "{done:#?}");

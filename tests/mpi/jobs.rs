@@ -134,7 +134,8 @@ impl Started {
     pub fn processes(&self) -> Vec<u32> {
         let this = env::current_exe().unwrap();
         let mark = format!("{JOB}={}", self.mark);
-        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let pids =
+            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         pids.filter(|pid: &u32| {
             let is_this = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == this);
             let variables = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -153,7 +154,11 @@ impl Started {
                 self.kill_all();
                 let _ = child.kill();
                 let Output { stdout, stderr, .. } = child.wait_with_output().unwrap();
-                panic!("it hangs:\n{}\n{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+                panic!(
+                    "it hangs:\n{}\n{}",
+                    String::from_utf8_lossy(&stdout),
+                    String::from_utf8_lossy(&stderr)
+                );
             }
             sleep(Duration::from_millis(5));
         }

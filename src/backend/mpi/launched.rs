@@ -85,7 +85,9 @@ impl Launched {
         let run = Arc::new(Run { child, expected, _input: input, left: Mutex::new(n) });
         let mut state = lock(&self.state);
         // Those that have ended, and whom nobody waits for.
-        state.runs.retain(|run| *lock(&run.left) > 0 || run.child.try_wait().is_ok_and(|ended| ended.is_none()));
+        state
+            .runs
+            .retain(|run| *lock(&run.left) > 0 || run.child.try_wait().is_ok_and(|ended| ended.is_none()));
         state.runs.push(Arc::clone(&run));
         if self.is_closed.load(Ordering::SeqCst) {
             // It is dropped, and ended, with the others that are there.

@@ -173,7 +173,8 @@ mod tests {
         let command = launcher.command(3, OsStr::new("/bin/app"), &[(CONNECT, "here:1".to_owned())]);
         let args: Vec<_> = command.get_args().collect();
         assert_eq!(args, ["--quiet", "-n", "3", "/bin/app"]);
-        let value = |name: &str| command.get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value);
+        let value =
+            |name: &str| command.get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value);
         assert_eq!(value(MARK), Some(OsStr::new(AGENT)));
         assert_eq!(value(CONNECT), Some(OsStr::new("here:1")));
     }

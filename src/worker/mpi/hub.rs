@@ -181,7 +181,8 @@ fn start(find: impl FnOnce() -> Option<Launch>) -> io::Result<&'static Hub> {
         return hub.check_owner();
     }
     let launch = find();
-    let shared = Shared { stage: Stage::Beginning, ranks: Vec::new(), wishes: Vec::new(), next: 0, is_failing: false };
+    let shared =
+        Shared { stage: Stage::Beginning, ranks: Vec::new(), wishes: Vec::new(), next: 0, is_failing: false };
     let (shared, changed) = (Mutex::new(shared), Condvar::new());
     let hub = HUB.get_or_init({
         let bell = bell()?;
