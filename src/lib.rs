@@ -143,6 +143,7 @@
 //! | `async-std` | pools use async-std; it is discontinued (RUSTSEC-2025-0052), new programs choose another |
 //! | `smol` | pools use smol's global executor |
 //! | `processes` (default) | the backend of that name, on Linux |
+//! | `mpi` | the backend of that name: the ranks of an MPI job, whose library is loaded when the program runs; on Linux |
 //! | `config` | `config::PoolConfig`: settings from TOML files and the environment |
 //! | `clap` | `config::ParallelArgs`: the same from a command line that clap reads |
 //! | `graph` | `graph::TaskGraph`: tasks that depend on each other |
@@ -194,6 +195,8 @@ mod wire;
 pub use backend::dask::Dask;
 #[cfg(all(any(feature = "dask", feature = "ray"), target_os = "linux"))]
 pub use backend::engine::Mode;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub use backend::mpi::{Mpi, MpiLauncher};
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
 #[cfg(all(feature = "ray", target_os = "linux"))]

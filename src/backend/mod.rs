@@ -27,6 +27,8 @@ mod meter;
 #[cfg(not(feature = "metrics"))]
 #[path = "no_meter.rs"]
 mod meter;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub(crate) mod mpi;
 pub(crate) mod pool;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod processes;

@@ -15,6 +15,8 @@ mod entry;
 #[cfg(target_os = "linux")]
 pub(crate) mod image;
 pub(crate) mod lock;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub(crate) mod mpi;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;
 pub(crate) mod quiet;
