@@ -325,6 +325,7 @@ impl Backend for Ray {
             terms: self.terms(),
             mode: self.mode,
             door: self.listen.clone(),
+            is_shared: matches!(self.cluster, Cluster::At(_)),
         };
         start(context, self.workers.clone(), Arc::new(BridgeSite::new(plan)))
     }
