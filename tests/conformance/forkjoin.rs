@@ -179,8 +179,10 @@ pub async fn limit_holds_while_workers_help(rig: Rig) {
     }
     let gate = rig.gate();
     assert_eq!(rig.pool(2).submit(counted, (gate, 7)).await.unwrap(), 128);
-    // One more for a moment, where a worker takes its place back.
-    assert!(gate.most_inside() <= 4, "{}", gate.most_inside());
+    // More for a moment, where those take their places back whose wait is over, which a process says by a message. All that there
+    // are would be ten.
+    let most = if rig.is_local() { 6 } else { 8 };
+    assert!(gate.most_inside() <= most, "{}", gate.most_inside());
 }
 
 pub async fn worker_is_the_same_for_what_it_helps_with(rig: Rig) {
