@@ -46,6 +46,7 @@
 //! | lock, count, wait and queue between tasks | [`sync`], [`Executor::context`] |
 //! | know where a task runs | [`worker`] |
 //! | watch a pool | [`Executor::events`], [`Executor::stats`]; with features, `.progress(bar)` on streams and `timeline` for pictures |
+//! | put a pool behind the layers of `tower` | `tower::TaskService` (feature `tower`) |
 //! | run tasks on something else | [`backend`] |
 //! | know how many CPUs there are | [`cpu_count`], [`cpu::report`] |
 //!
@@ -91,9 +92,34 @@
 //! | more tasks than `max_pending` | `Err(QueueFull)` from `submit`; `submit_when_ready` and streams wait |
 //! | the runtime ends | on `threads`, threads of the pool's own take over; on `tasks`, what it had ends with `Err(Shutdown)`; the next submit finds the runtime that is current then |
 //! | the last executor is dropped inside a task of its pool | the policy is applied, to that task, too |
-//! | a task waits for tasks of its own pool | another worker takes its place meanwhile |
+//! | a task waits for tasks of its own pool | another worker takes its place meanwhile, or it runs them itself; see below |
 //! | a task awaits the `shutdown` of its own pool | it is not waited for |
 //! | a pool in a static | it holds no thread while it is idle, and does not keep a runtime from ending; tasks that run when the program ends are cut off |
+//!
+//! # Tasks of tasks
+//!
+//! A task finds its own pool with [`worker::executor`], submits to it, and waits: recursion by fork and join, as deep as it goes, on
+//! any backend and with any number of workers. There are never more workers than `max_workers` and as many again, or eight more
+//! where that is more, however many tasks wait for one another.
+//!
+//! - A task that awaits has given its place away. On `tasks` it costs no thread meanwhile; elsewhere it keeps its thread or process, and
+//!   another stands in for it, up to that bound.
+//! - A task that [joins](TaskHandle::blocking_join) another that has not begun runs it there and then on its own thread, without
+//!   regard to priorities and order. On `processes` it does not, as long as a process can be had for it: each has its own fate.
+//! - Beyond the bound, a task that waits for one that has not begun runs that in its own place, on threads and in processes. Nothing else
+//!   is run there: whatever the waiting task has locked, it keeps from none but the one that it waits for anyway.
+//! - Levels lie on one stack, as those of functions do. Where there is less than a megabyte left of it, the next ones go on in a thread
+//!   with a large stack of its own, in whose memory only what is used takes room.
+//!
+//! What runs in the place of another has the same [`worker::index`], [`id`](worker::id) and [`state`](worker::state), and its own
+//! token, time limit, span, report and count. It is on the same thread: what is bound to the thread, such as
+//! a `RefCell` in a `thread_local`, it finds as the waiting task has left it. In a process that performs one call inside of another,
+//! force ends both: a call there that is cancelled or out of time and does not listen, and one that crashes, ends the calls
+//! that wait for it in that process, as [`TaskError::WorkerLost`]; if they are stopped, it is told so.
+//!
+//! A task that waits in other ways than by handles and streams of its pool, for a lock of the standard library, say, holds its place. When what it
+//! waits for takes a worker, [`worker::leave_pool`] gives it one, beside the bound. So does, one for each that waits, a `block_on`
+//! of others around a handle, which cannot be nested.
 //!
 //! # Spans
 //!
@@ -117,12 +143,14 @@
 //! | `async-std` | pools use async-std; it is discontinued (RUSTSEC-2025-0052), new programs choose another |
 //! | `smol` | pools use smol's global executor |
 //! | `processes` (default) | the backend of that name, on Linux |
+//! | `mpi` | the backend of that name: the ranks of an MPI job, whose library is loaded when the program runs; on Linux |
 //! | `config` | `config::PoolConfig`: settings from TOML files and the environment |
 //! | `clap` | `config::ParallelArgs`: the same from a command line that clap reads |
 //! | `graph` | `graph::TaskGraph`: tasks that depend on each other |
 //! | `timeline` | `timeline::Recorder`: what a pool did, as a picture (SVG) or as a trace for Perfetto and Chrome |
 //! | `progress` | `.progress(bar)` on result streams, with a bar of `indicatif` |
 //! | `metrics` | what pools count, through the crate `metrics`; see [`Executor::stats`] |
+//! | `tower` | `tower::TaskService`: a pool and a function as a `tower::Service` |
 //!
 //! Without any of them, pools have threads of their own. All features are additive; see [`Runtime`] for which runtime is used
 //! when.
@@ -158,11 +186,21 @@ mod sys;
 mod task;
 #[cfg(feature = "timeline")]
 pub mod timeline;
+#[cfg(feature = "tower")]
+pub mod tower;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 mod wire;
 
+#[cfg(all(feature = "dask", target_os = "linux"))]
+pub use backend::dask::Dask;
+#[cfg(all(any(feature = "dask", feature = "ray"), target_os = "linux"))]
+pub use backend::engine::Mode;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub use backend::mpi::{Mpi, MpiLauncher};
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
+#[cfg(all(feature = "ray", target_os = "linux"))]
+pub use backend::ray::Ray;
 pub use backend::{
     BackendSpec, Capabilities, Event, EventKind, Events, Stats, WorkerInfo, serial::Serial, tasks::Tasks,
     threads::Threads,
@@ -220,6 +258,11 @@ pub mod __private {
 #[doc(hidden)]
 #[path = "fuzz.rs"]
 pub mod __fuzz;
+
+#[cfg(polypool_loom)]
+#[doc(hidden)]
+#[path = "models/mod.rs"]
+pub mod __models;
 
 /// The README's programs are tested like everything else.
 #[cfg(doctest)]

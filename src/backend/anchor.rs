@@ -7,9 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{lane::Single, lanes::Released, pool::Pool, queue::Entry, seat};
+use super::{
+    lane::Single,
+    lanes::{Released, Wait},
+    pool::Pool,
+    queue::Entry,
+    seat,
+};
 use crate::{
     policy::CancellationPolicy,
+    runtime::blocking,
     task::{AnyTask, Owner, TaskId, TaskState},
 };
 
@@ -32,10 +39,46 @@ impl Owner for Anchor {
             }
             return true;
         }
-        if waiting.is_none() {
-            *waiting = self.wait();
+        match seat::current() {
+            Some(seat) if seat.is_of(&self.pool) => {
+                let how = seat.way_to_wait();
+                if how == Wait::Held && self.pool.lanes().is_at_bound() && self.pool.help(&seat, task) {
+                    return true;
+                }
+                if waiting.is_none() {
+                    *waiting = Some(Box::new(Released::new(&self.pool, seat, how, Some(task))));
+                }
+            }
+            _ => {
+                let Some(workers) = self.pool.started() else { return false };
+                if waiting.is_none() {
+                    *waiting = workers.awaited_one().map(|left| {
+                        self.pool.lanes().awaits(task);
+                        Box::new(Left { pool: Arc::clone(&self.pool), task: Arc::clone(task), _left: left })
+                            as _
+                    });
+                }
+                if waiting.is_some() && workers.help(Awaited { task }) {
+                    return true;
+                }
+            }
         }
         self.pool.spins() && self.spin_for(task)
+    }
+
+    fn joined(&self, task: &Arc<dyn AnyTask>) {
+        if self.pool.runs_in_polls() {
+            return;
+        }
+        match seat::current() {
+            Some(seat) if seat.is_of(&self.pool) => {
+                // As from within the wait that comes next.
+                if blocking(|| seat.way_to_wait()) == Wait::Held {
+                    self.pool.help(&seat, task);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn cancel(&self, task: &Arc<dyn AnyTask>, policy: CancellationPolicy) {
@@ -48,9 +91,13 @@ impl Owner for Anchor {
 
 impl Anchor {
     /// Whoever is here waits for tasks of the pool, until what comes back is dropped. A task gives its place as a worker away.
+    #[cfg(feature = "graph")]
     pub(crate) fn wait(&self) -> Option<Box<dyn Send + Sync>> {
         match seat::current() {
-            Some(seat) if seat.is_of(&self.pool) => Some(Box::new(Released::new(&self.pool, seat))),
+            // What goes on meanwhile is not one task, but whatever the pool has.
+            Some(seat) if seat.is_of(&self.pool) => {
+                Some(Box::new(Released::new(&self.pool, seat, Wait::Freely, None)))
+            }
             _ => self.pool.started().and_then(|workers| workers.awaited()),
         }
     }
@@ -70,6 +117,50 @@ impl Anchor {
             workers.spin(&mut || is_finished() || start.elapsed() >= SPIN);
         }
         is_finished()
+    }
+}
+
+/// A task is waited for by a worker of its pool that is not a lane of this process.
+struct Left {
+    pool: Arc<Pool>,
+    task: Entry,
+    _left: Box<dyn Send + Sync>,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.pool.lanes().awaits_no_more(&self.task);
+    }
+}
+
+/// A task that is not finished and whose handle is being polled by a worker of its pool; for backends whose workers can run what
+/// they wait for.
+///
+/// # Examples
+/// ```
+/// fn is_urgent(task: &polypool::backend::Awaited<'_>) -> bool {
+///     task.id().to_string().ends_with('0')
+/// }
+/// ```
+pub struct Awaited<'a> {
+    task: &'a Entry,
+}
+
+impl Awaited<'_> {
+    /// Gives the task's number.
+    pub fn id(&self) -> TaskId {
+        self.task.id()
+    }
+
+    #[cfg(all(feature = "processes", target_os = "linux"))]
+    pub(crate) fn task(&self) -> &Entry {
+        self.task
+    }
+}
+
+impl fmt::Debug for Awaited<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Awaited").field("id", &self.id()).finish_non_exhaustive()
     }
 }
 

@@ -52,6 +52,7 @@ impl<'a> Job<'a> {
     pub fn run(mut self) {
         if let Some(task) = self.task.clone() {
             let _sitting = sit(Arc::clone(self.lane.seat()));
+            self.lane.seat().set_polled(false);
             self.lane.run(task);
             self.lane.seat().clear_current();
             discard(self.task.take());

@@ -14,23 +14,43 @@
 //!
 //!    The same holds for the clearing of `arriving`.
 //! 4. Whatever raises the number of allowed workers calls for one if there is work.
+//!
+//! # Workers that wait for tasks of their own pool
+//!
+//! Such a worker gives its place away, and a *stand-in* may take it. A wait that leaves a thread or a process standing is *held*:
+//! for those no more than [`spare`](Lanes::spare) stand-ins come, however many wait. So there are never more workers than
+//! `max + spare`, but for those whose tasks asked for it by `leave_pool`. Beyond that, who waits *helps*: it runs the very task that
+//! it waits for, in its own place (see `pool::help`). Why nothing is stranded there:
+//!
+//! 5. Nobody begins to hold still at the bound for a task that has not begun: it runs that task instead.
+//! 6. Who held still before the bound was reached may wait for one that has not begun, for which a stand-in was to come. When all
+//!    workers hold still and no other may come, the waiters of all those tasks are woken, see rule 5, and run them.
+//! 7. So each that holds still waits for a task that has begun, at another worker, further up in a chain that has an end: at it
+//!    there is a worker that works.
+//! 8. Who helps runs nothing but what it waits for anyway. What it has locked meanwhile, that task could not have had from anywhere
+//!    else; an unrelated one could, and would now wait for ever for what is below it on its own stack.
 
 use std::{
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    collections::HashMap,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
-use super::{pool::Pool, seat::Seat};
-use crate::{runtime::is_blocking, sys::lock::lock};
+use super::{pool::Pool, queue::Entry, seat::Seat};
+use crate::{
+    runtime::is_blocking,
+    sys::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock},
+};
 
 pub(super) struct Lanes {
     /// The user's `max_workers`; 0 for backends whose tasks run in the polls of their handles.
     max: AtomicUsize,
-    /// Workers that wait for other tasks of the pool and whose place another may take.
+    /// Workers that wait and whose place another may take in any case: it costs nothing, or was asked for.
     released: AtomicUsize,
+    /// Workers that hold still for other tasks of the pool, and whose place another may take within the bound.
+    held: AtomicUsize,
+    /// Tasks that have not begun, and for which a worker holds still: by their address, with the number of those who do.
+    awaited: Mutex<HashMap<usize, (Entry, usize)>>,
     claimed: AtomicUsize,
     asleep: AtomicUsize,
     arriving: AtomicBool,
@@ -38,6 +58,17 @@ pub(super) struct Lanes {
     own_work: AtomicUsize,
     seats: Mutex<Vec<Arc<Seat>>>,
     sleepers: Mutex<Vec<Arc<Seat>>>,
+    /// Places inside of others, where a worker runs what it waits for.
+    nested: Mutex<Vec<Arc<Seat>>>,
+}
+
+/// How a worker waits for other tasks of its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Without a thread or process of its own, or because its task asked for it.
+    Freely,
+    /// Its thread or process does nothing else meanwhile.
+    Held,
 }
 
 /// Who comes when work is announced.
@@ -56,12 +87,15 @@ impl Lanes {
         Self {
             max: AtomicUsize::new(max),
             released: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            awaited: Mutex::default(),
             claimed: AtomicUsize::new(0),
             asleep: AtomicUsize::new(0),
             arriving: AtomicBool::new(false),
             own_work: AtomicUsize::new(0),
             seats: Mutex::default(),
             sleepers: Mutex::default(),
+            nested: Mutex::default(),
         }
     }
 
@@ -73,8 +107,19 @@ impl Lanes {
         self.max.store(max, Ordering::SeqCst);
     }
 
+    /// How many stand-ins there may be for workers that hold still.
+    fn spare(&self) -> usize {
+        self.max().max(FEW)
+    }
+
     fn limit(&self) -> usize {
-        self.max() + self.released.load(Ordering::SeqCst)
+        let held = self.held.load(Ordering::SeqCst).min(self.spare());
+        self.max() + self.released.load(Ordering::SeqCst) + held
+    }
+
+    /// Would one more that holds still have no stand-in?
+    pub(super) fn is_at_bound(&self) -> bool {
+        self.held.load(Ordering::SeqCst) >= self.spare()
     }
 
     pub(super) fn claimed(&self) -> usize {
@@ -106,12 +151,17 @@ impl Lanes {
     }
 
     pub(super) fn has_released(&self) -> bool {
-        self.released.load(Ordering::SeqCst) > 0
+        self.released.load(Ordering::SeqCst) + self.held.load(Ordering::SeqCst) > 0
     }
 
     /// There is no worker that could do anything just now.
     pub(super) fn all_wait(&self) -> bool {
-        self.claimed() <= self.released.load(Ordering::SeqCst)
+        self.claimed() <= self.released.load(Ordering::SeqCst) + self.held.load(Ordering::SeqCst)
+    }
+
+    /// The same, and nobody else can come.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.held.load(Ordering::SeqCst) > 0 && self.all_wait() && !self.has_place()
     }
 
     pub(super) fn has_sleepers(&self) -> bool {
@@ -126,12 +176,48 @@ impl Lanes {
         self.arriving.load(Ordering::SeqCst)
     }
 
-    pub(super) fn release(&self) {
-        self.released.fetch_add(1, Ordering::SeqCst);
+    pub(super) fn release(&self, how: Wait) {
+        self.waiting(how).fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(super) fn rejoin(&self) {
-        self.released.fetch_sub(1, Ordering::SeqCst);
+    /// There may be so many workers more, from now on.
+    #[cfg(all(feature = "processes", target_os = "linux"))]
+    pub(super) fn release_many(&self, n: usize) {
+        self.released.fetch_add(n, Ordering::SeqCst);
+    }
+
+    pub(super) fn rejoin(&self, how: Wait) {
+        self.waiting(how).fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn waiting(&self, how: Wait) -> &AtomicUsize {
+        match how {
+            Wait::Freely => &self.released,
+            Wait::Held => &self.held,
+        }
+    }
+
+    /// A worker holds still for this task.
+    pub(super) fn awaits(&self, task: &Entry) {
+        lock(&self.awaited).entry(address(task)).or_insert_with(|| (Arc::clone(task), 0)).1 += 1;
+    }
+
+    pub(super) fn awaits_no_more(&self, task: &Entry) {
+        let mut awaited = lock(&self.awaited);
+        let gone = match awaited.get_mut(&address(task)) {
+            Some((_, n @ 2..)) => {
+                *n -= 1;
+                None
+            }
+            _ => awaited.remove(&address(task)),
+        };
+        drop(awaited);
+        drop(gone);
+    }
+
+    /// The tasks for which workers hold still.
+    pub(super) fn awaited(&self) -> Vec<Entry> {
+        lock(&self.awaited).values().map(|(task, _)| Arc::clone(task)).collect()
     }
 
     /// There is work: says who is to come, and marks them as on the way.
@@ -154,7 +240,8 @@ impl Lanes {
 
     /// Who was called is here, and looks at the queue next.
     pub(super) fn arrived(&self) {
-        self.arriving.store(false, Ordering::SeqCst);
+        // A swap, which costs no more than such a store: models know one order of swaps alone.
+        self.arriving.swap(false, Ordering::SeqCst);
     }
 
     fn pop_sleeper(&self) -> Option<Arc<Seat>> {
@@ -203,6 +290,22 @@ impl Lanes {
         Self::sit_down(&mut lock(&self.seats), make)
     }
 
+    /// Takes a place inside that of a worker, which runs something else there meanwhile.
+    pub(super) fn claim_nested(&self, within: &Arc<Seat>, make: impl FnOnce() -> Arc<Seat>) -> Arc<Seat> {
+        let mut nested = lock(&self.nested);
+        let seat = match nested.iter().find(|seat| !seat.is_taken()) {
+            Some(seat) => Arc::clone(seat),
+            None => {
+                let seat = make();
+                nested.push(Arc::clone(&seat));
+                seat
+            }
+        };
+        seat.nest(within);
+        seat.set_taken(true);
+        seat
+    }
+
     fn sit_down(seats: &mut Vec<Arc<Seat>>, make: impl Fn(usize) -> Arc<Seat>) -> Arc<Seat> {
         let free = || seats.iter().filter(|seat| !seat.is_taken());
         let seat = match free().find(|seat| seat.has_own_work()).or_else(|| free().next()) {
@@ -235,13 +338,30 @@ impl Lanes {
         seats[..n].to_vec()
     }
 
-    pub(super) fn seat(&self, index: u32) -> Option<Arc<Seat>> {
-        lock(&self.seats).get(index as usize).cloned()
+    /// The place where a task runs that a worker of this index runs.
+    pub(super) fn seat_of(&self, index: u32, task: &Entry) -> Option<Arc<Seat>> {
+        let mine = |seat: &&Arc<Seat>| seat.is_taken() && seat.index() == index as usize && seat.runs(task);
+        let nested = lock(&self.nested).iter().find(mine).cloned();
+        nested.or_else(|| lock(&self.seats).get(index as usize).cloned())
+    }
+
+    /// All places where something runs or has run, also inside of others.
+    pub(super) fn all_seats(&self) -> Vec<Arc<Seat>> {
+        let mut all = self.seats();
+        all.extend(lock(&self.nested).iter().cloned());
+        all
     }
 
     pub(super) fn seats(&self) -> Vec<Arc<Seat>> {
         lock(&self.seats).clone()
     }
+}
+
+/// The bound for stand-ins in a pool that has fewer workers.
+const FEW: usize = 8;
+
+fn address(task: &Entry) -> usize {
+    Arc::as_ptr(task).cast::<()>().addr()
 }
 
 /// The place of a worker that waits for other tasks of its pool, given to another worker while this lives, and at most until
@@ -250,26 +370,28 @@ pub(crate) struct Released {
     pool: Weak<Pool>,
     seat: Arc<Seat>,
     epoch: u64,
+    /// What it holds still for.
+    task: Option<Entry>,
 }
 
 impl Released {
     /// However many things a task waits for, it has one place to give.
-    pub(super) fn new(pool: &Arc<Pool>, seat: Arc<Seat>) -> Self {
-        let (epoch, first) = seat.wait();
+    pub(super) fn new(pool: &Arc<Pool>, seat: Arc<Seat>, how: Wait, task: Option<&Entry>) -> Self {
+        let task = task.filter(|_| how == Wait::Held).cloned();
+        task.iter().for_each(|task| pool.lanes().awaits(task));
+        let (epoch, first) = seat.wait(pool.lanes(), how);
         if first {
-            pool.lanes().release();
             pool.call_stand_in(is_blocking());
         }
-        Self { pool: Arc::downgrade(pool), seat, epoch }
+        Self { pool: Arc::downgrade(pool), seat, epoch, task }
     }
 }
 
 impl Drop for Released {
     fn drop(&mut self) {
-        if self.seat.wait_no_more(self.epoch)
-            && let Some(pool) = self.pool.upgrade()
-        {
-            pool.lanes().rejoin();
+        if let Some(pool) = self.pool.upgrade() {
+            self.seat.wait_no_more(pool.lanes(), self.epoch);
+            self.task.take().iter().for_each(|task| pool.lanes().awaits_no_more(task));
         }
     }
 }

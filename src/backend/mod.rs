@@ -12,6 +12,8 @@ use crate::{
 };
 
 pub(crate) mod anchor;
+#[cfg(all(feature = "dask", target_os = "linux"))]
+pub(crate) mod dask;
 mod deadline;
 #[cfg(all(feature = "engine", target_os = "linux"))]
 pub(crate) mod engine;
@@ -25,10 +27,14 @@ mod meter;
 #[cfg(not(feature = "metrics"))]
 #[path = "no_meter.rs"]
 mod meter;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub(crate) mod mpi;
 pub(crate) mod pool;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod processes;
 mod queue;
+#[cfg(all(feature = "ray", target_os = "linux"))]
+pub(crate) mod ray;
 mod registry;
 pub(crate) mod room;
 pub(crate) mod seat;
@@ -39,13 +45,15 @@ pub(crate) mod state;
 pub(crate) mod tasks;
 pub(crate) mod threads;
 
-pub use anchor::Polled;
+pub use anchor::{Awaited, Polled};
 pub use events::{Event, EventKind, Events};
 pub use info::{Stats, WorkerInfo};
 pub use job::Job;
 pub use lane::{Arrival, Lane, Single};
-pub(crate) use lanes::Released;
+pub(crate) use lanes::{Released, Wait};
 pub(crate) use queue::Entry;
+#[cfg(polypool_loom)]
+pub(crate) use queue::Queue;
 pub use registry::register;
 pub(crate) use registry::{is_registered, make as make_registered, names as registered_names};
 
@@ -211,6 +219,21 @@ pub trait Workers: Send + Sync {
         None
     }
 
+    /// The same for a task that waits for one other task, which [`help`](Self::help) knows.
+    fn awaited_one(&self) -> Option<Box<dyn Send + Sync>> {
+        self.awaited()
+    }
+
+    /// A handle of that task is polled. Gives true when its worker, which waits, has run it; see [`stuck`](Self::stuck).
+    fn help(&self, task: Awaited<'_>) -> bool {
+        let _ = task;
+        false
+    }
+
+    /// Every worker waits for tasks of the pool, and there may be no more workers. One that waits for a task which has not begun may
+    /// run it in its own place; lanes of this process do so by themselves. Must return soon.
+    fn stuck(&self) {}
+
     /// The pool will have no more tasks than it has now, and applies this policy to them. Must return soon.
     fn closing(&self, policy: CancellationPolicy) {
         let _ = policy;
@@ -298,6 +321,10 @@ pub struct Settings {
     pub spin: bool,
 }
 
+/// More than there are at once.
+#[cfg(all(feature = "processes", target_os = "linux"))]
+const MANY: usize = 1 << 16;
+
 /// What a backend may use of the pool's surroundings. Cheap to clone; does not keep the pool alive.
 ///
 /// # Examples
@@ -340,6 +367,27 @@ impl PoolContext {
     pub fn spawn_thread(&self, f: impl FnOnce() + Send + 'static) {
         if let Some(pool) = self.pool.upgrade() {
             pool.port().spawn_thread(f);
+        }
+    }
+
+    /// Has whoever waits for a task of the pool look at it again, and no task wait for one that passes it on.
+    #[cfg(all(feature = "processes", target_os = "linux"))]
+    pub(crate) fn open_up(&self, was_open: bool) {
+        let Some(pool) = self.pool.upgrade() else { return };
+        if !was_open {
+            pool.lanes().release_many(MANY);
+            pool.call_if_work();
+        }
+        for task in pool.lanes().awaited() {
+            task.rouse();
+        }
+    }
+
+    /// Runs `f` where it has room enough on the stack: on this thread if it can be, else on another in its place.
+    pub(crate) fn with_room<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        match self.pool.upgrade() {
+            Some(pool) => pool.port().with_room(f),
+            None => f(),
         }
     }
 

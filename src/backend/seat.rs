@@ -5,16 +5,14 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     mem,
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Weak},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use super::{
     events::{EventKind, Speaker},
+    lanes::{Lanes, Wait},
     pool::Pool,
     queue::Entry,
     spans,
@@ -22,7 +20,8 @@ use super::{
 };
 use crate::{
     error::TaskError,
-    sys::lock::lock,
+    runtime::is_blocking,
+    sys::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, lock, thread_local},
     task::{
         AnyTask, Host, Left, Tally, TaskId, TaskOptions, Told,
         catch::{discard, wake},
@@ -33,7 +32,7 @@ use crate::{
 /// Aligned, because two workers that count on one cache line slow each other down.
 #[repr(align(128))]
 pub(crate) struct Seat {
-    index: u32,
+    index: AtomicU32,
     pool: Weak<Pool>,
     /// The beginning of a task concerns the pool: it has a bound, or a time limit.
     told_of_beginnings: bool,
@@ -41,7 +40,9 @@ pub(crate) struct Seat {
     taken: AtomicBool,
     initialised: AtomicBool,
     /// What the worker keeps for its tasks, for as long as what its initializer did is there.
-    states: States,
+    states: Mutex<Arc<States>>,
+    /// The place that this one is inside of, while something runs here.
+    within: Mutex<Option<Arc<Seat>>>,
     /// The worker that sits here, unique in the pool.
     worker: AtomicU64,
     pid: AtomicU32,
@@ -58,6 +59,8 @@ pub(crate) struct Seat {
     sleeper: Mutex<Option<Waker>>,
     /// Who sees to what runs here, where that is in another process.
     keeper: Mutex<Option<Waker>>,
+    /// What runs here is polled by a runtime.
+    is_polled: AtomicBool,
     is_waiting: AtomicBool,
     waits: Mutex<Waits>,
     awaits_end: AtomicBool,
@@ -84,11 +87,26 @@ struct Slot {
 }
 
 /// How many things the task here waits for that are of this pool.
-#[derive(Default)]
 struct Waits {
     count: usize,
+    how: Wait,
+    /// It runs what it waits for, so many at once; and needs its place meanwhile.
+    helps: usize,
     /// Counts tasks that waited, so that a wait which outlives its task is not taken for one of the next.
     epoch: u64,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { count: 0, how: Wait::Freely, helps: 0, epoch: 0 }
+    }
+}
+
+impl Waits {
+    /// May another have the place?
+    fn gives_away(&self) -> bool {
+        self.count > 0 && self.helps == 0
+    }
 }
 
 impl Slot {
@@ -165,13 +183,14 @@ impl Seat {
         speaker: Arc<Speaker>,
     ) -> Self {
         Self {
-            index: u32::try_from(index).unwrap_or(u32::MAX - 1),
+            index: AtomicU32::new(u32::try_from(index).unwrap_or(u32::MAX - 1)),
             pool,
             told_of_beginnings,
             speaker,
             taken: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
-            states: States::default(),
+            states: Mutex::default(),
+            within: Mutex::default(),
             worker: AtomicU64::new(0),
             pid: AtomicU32::new(0),
             stop_asked: AtomicBool::new(false),
@@ -181,6 +200,7 @@ impl Seat {
             woken: AtomicBool::new(false),
             sleeper: Mutex::default(),
             keeper: Mutex::default(),
+            is_polled: AtomicBool::new(false),
             is_waiting: AtomicBool::new(false),
             waits: Mutex::default(),
             awaits_end: AtomicBool::new(false),
@@ -194,7 +214,32 @@ impl Seat {
     }
 
     pub(crate) fn index(&self) -> usize {
-        self.index as usize
+        self.index.load(Ordering::Relaxed) as usize
+    }
+
+    /// Makes this a place inside of another, for a task that its worker runs while it waits: a worker is the same, whatever it runs.
+    pub(super) fn nest(&self, within: &Arc<Seat>) {
+        self.index.store(within.index.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.set_worker(within.worker());
+        self.set_polled(within.is_polled.load(Ordering::Relaxed));
+        self.set_pid(within.pid());
+        let states = lock(&within.states).clone();
+        let old =
+            (mem::replace(&mut *lock(&self.states), states), lock(&self.within).replace(Arc::clone(within)));
+        drop(old);
+    }
+
+    /// What ran inside of another place is over.
+    pub(super) fn unnest(&self) {
+        let within = lock(&self.within).take();
+        if within.is_some() {
+            let shared = mem::take(&mut *lock(&self.states));
+            drop((within, shared));
+        }
+    }
+
+    pub(super) fn is_nested(&self) -> bool {
+        lock(&self.within).is_some()
     }
 
     pub(crate) fn worker(&self) -> u64 {
@@ -236,11 +281,11 @@ impl Seat {
 
     pub(super) fn forget_initialiser(&self) {
         self.initialised.store(false, Ordering::Release);
-        self.states.clear();
+        self.states().clear();
     }
 
-    pub(crate) fn states(&self) -> &States {
-        &self.states
+    pub(crate) fn states(&self) -> Arc<States> {
+        lock(&self.states).clone()
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -292,6 +337,10 @@ impl Seat {
 
     pub(crate) fn current_id(&self) -> Option<TaskId> {
         lock(&self.slot).current.as_ref().map(|task| task.id())
+    }
+
+    pub(super) fn runs(&self, task: &Entry) -> bool {
+        lock(&self.slot).current.as_ref().is_some_and(|current| Arc::ptr_eq(current, task))
     }
 
     pub(crate) fn is_stop_asked(&self) -> bool {
@@ -410,7 +459,8 @@ impl Seat {
 
     /// Called under the lock of the sleepers by who takes it out of them, and followed by `wake`.
     pub(super) fn set_woken(&self) {
-        self.woken.store(true, Ordering::SeqCst);
+        // A swap, which costs no more than such a store: models know one order of swaps alone.
+        self.woken.swap(true, Ordering::SeqCst);
     }
 
     pub(super) fn wake(&self) {
@@ -446,23 +496,60 @@ impl Seat {
         self.woken.load(Ordering::SeqCst)
     }
 
-    /// One thing more that the task here waits for. Gives the task's epoch, and whether it is the first.
-    pub(super) fn wait(&self) -> (u64, bool) {
-        let mut waits = lock(&self.waits);
-        waits.count += 1;
-        self.is_waiting.store(true, Ordering::SeqCst);
-        (waits.epoch, waits.count == 1)
+    /// One thing more that the task here waits for. Gives the task's epoch, and whether another may have the place from now on.
+    pub(super) fn wait(&self, lanes: &Lanes, how: Wait) -> (u64, bool) {
+        self.change_waits(Some(lanes), |waits| {
+            if waits.count == 0 {
+                waits.how = how;
+            }
+            waits.count += 1;
+        })
     }
 
-    /// One thing less. True when it was the last, and the task of that epoch still runs.
-    pub(super) fn wait_no_more(&self, epoch: u64) -> bool {
+    /// One thing less, if the task of that epoch still runs.
+    pub(super) fn wait_no_more(&self, lanes: &Lanes, epoch: u64) {
+        self.change_waits(Some(lanes), |waits| {
+            if waits.epoch == epoch {
+                waits.count -= 1;
+            }
+        });
+    }
+
+    /// The worker runs what it waits for, until it [`helps_no_more`](Self::helps_no_more).
+    pub(super) fn helps(&self, lanes: &Lanes) {
+        self.change_waits(Some(lanes), |waits| waits.helps += 1);
+    }
+
+    /// True when another may have the place again.
+    pub(super) fn helps_no_more(&self, lanes: &Lanes) -> bool {
+        self.change_waits(Some(lanes), |waits| waits.helps -= 1).1
+    }
+
+    /// Changes what the task here waits for, and with it, under the same lock, how many places are given away. Gives the epoch, and
+    /// whether this place is now and was not before.
+    fn change_waits(&self, lanes: Option<&Lanes>, change: impl FnOnce(&mut Waits)) -> (u64, bool) {
         let mut waits = lock(&self.waits);
-        if waits.epoch != epoch {
-            return false;
+        let before = waits.gives_away().then_some(waits.how);
+        change(&mut waits);
+        let after = waits.gives_away().then_some(waits.how);
+        self.is_waiting.store(after.is_some(), Ordering::SeqCst);
+        if let Some(lanes) = lanes.filter(|_| before != after) {
+            after.into_iter().for_each(|how| lanes.release(how));
+            before.into_iter().for_each(|how| lanes.rejoin(how));
         }
-        waits.count -= 1;
-        self.is_waiting.store(waits.count > 0, Ordering::SeqCst);
-        waits.count == 0
+        (waits.epoch, after.is_some() && before.is_none())
+    }
+
+    /// How the task here waits for others of its pool, if it does on this thread and in this moment. Held only where what it waits
+    /// for could run instead: a `block_on` of others can, as a rule, not be nested in another.
+    pub(super) fn way_to_wait(&self) -> Wait {
+        let may_nest = || self.is_polled.load(Ordering::Relaxed) || futures::executor::enter().is_ok();
+        if is_blocking() && may_nest() { Wait::Held } else { Wait::Freely }
+    }
+
+    /// Whether a runtime polls what runs here, in which there may not be a `block_on` anyway.
+    pub(super) fn set_polled(&self, yes: bool) {
+        self.is_polled.store(yes, Ordering::Relaxed);
     }
 
     /// Does the task here wait for others of its pool?
@@ -476,20 +563,20 @@ impl Seat {
             return;
         }
         self.awaits_end.store(false, Ordering::SeqCst);
-        let was_waiting = {
-            let mut waits = lock(&self.waits);
+        let pool = self.pool.upgrade();
+        self.change_waits(pool.as_deref().map(Pool::lanes), |waits| {
             waits.epoch += 1;
-            self.is_waiting.store(false, Ordering::SeqCst);
-            mem::take(&mut waits.count) > 0
-        };
-        if was_waiting && let Some(pool) = self.pool.upgrade() {
-            pool.lanes().rejoin();
-        }
+            waits.count = 0;
+        });
     }
 
     /// The task here waits for the end of its own pool, which is not to wait for it.
     pub(super) fn await_end(&self) {
         self.awaits_end.store(true, Ordering::SeqCst);
+        let within = lock(&self.within).clone();
+        if let Some(within) = within {
+            within.await_end();
+        }
     }
 
     pub(super) fn awaits_end(&self) -> bool {
@@ -507,7 +594,7 @@ impl Seat {
 
 impl Host for Seat {
     fn worker(&self) -> u32 {
-        self.index
+        self.index.load(Ordering::Relaxed)
     }
 
     fn now(&self) -> Stamp {

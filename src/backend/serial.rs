@@ -1,11 +1,12 @@
 //! Tasks in the poll of who waits for them. Owns whose turn it is.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     thread::{self, ThreadId},
 };
 
@@ -21,7 +22,8 @@ use crate::{
 /// Runs each task in the poll of its own handle or stream, one at a time: for debugging.
 ///
 /// A task that is never polled never runs, and one whose handle is dropped half-way ends there. Priorities have no meaning,
-/// `max_workers` is 1. A future that waits lets others run.
+/// `max_workers` is 1. A future that waits lets others run. Tasks that wait for tasks that wait for tasks nest on the stack of
+/// the thread; thousands of them, for which it has no room, go on in a thread that takes its place meanwhile.
 ///
 /// # Examples
 /// ```
@@ -69,12 +71,13 @@ impl Backend for Serial {
         true
     }
 
-    fn start(&self, _: PoolContext) -> Result<Box<dyn Workers>, TaskError> {
-        Ok(Box::new(Polls { shared: Arc::default() }))
+    fn start(&self, context: PoolContext) -> Result<Box<dyn Workers>, TaskError> {
+        Ok(Box::new(Polls { context, shared: Arc::default() }))
     }
 }
 
 struct Polls {
+    context: PoolContext,
     shared: Arc<Shared>,
 }
 
@@ -93,9 +96,9 @@ struct Turn {
 }
 
 impl Shared {
-    /// Takes the turn, or has `cx` woken when it is free.
+    /// Takes the turn, or has `cx` woken when it is free. Who has no room left on the stack of `me` keeps the turn on another.
     fn take_turn(&self, cx: &Context<'_>) -> Option<Held<'_>> {
-        let me = thread::current().id();
+        let me = DRIVER.get().unwrap_or_else(|| thread::current().id());
         let waker = cx.waker().clone();
         let mut turn = lock(&self.turn);
         let nested = match turn.holder {
@@ -109,6 +112,22 @@ impl Shared {
         turn.holder = Some(me);
         Some(Held { shared: self, nested })
     }
+}
+
+thread_local! {
+    /// The thread in whose place this one runs a task that is nested too deeply for the other's stack.
+    static DRIVER: Cell<Option<ThreadId>> = const { Cell::new(None) };
+}
+
+/// Polls where there is room for it.
+fn poll_deep(context: &PoolContext, single: &mut Single, cx: &mut Context<'_>) -> Poll<()> {
+    let (me, waker) = (DRIVER.get().unwrap_or_else(|| thread::current().id()), cx.waker());
+    context.with_room(|| {
+        if thread::current().id() != me {
+            DRIVER.set(Some(me));
+        }
+        Pin::new(single).poll(&mut Context::from_waker(waker))
+    })
 }
 
 struct Held<'a> {
@@ -157,7 +176,7 @@ impl Workers for Polls {
         let Some(mut single) = begun.or_else(|| task.start()) else {
             return;
         };
-        if Pin::new(&mut single).poll(cx).is_pending() {
+        if poll_deep(&self.context, &mut single, cx).is_pending() {
             lock(&self.shared.begun).insert(task.id(), single);
             if first {
                 task.keep(Box::new(Forget { shared: Arc::clone(&self.shared), id: task.id() }));

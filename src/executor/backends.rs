@@ -16,8 +16,10 @@ struct Known {
     /// None for what this build is without.
     make: Option<fn() -> Arc<dyn Backend>>,
     /// How it is made at an address, `name://…`, if it can be.
-    at: Option<fn(&str) -> Arc<dyn Backend>>,
+    at: Option<At>,
 }
+
+type At = fn(&str) -> Arc<dyn Backend>;
 
 const KNOWN: &[Known] = &[
     Known { names: &["serial", "sync"], make: Some(|| Arc::new(Serial::new())), at: None },
@@ -97,7 +99,7 @@ pub(crate) fn plain_name(name: &str) -> Result<String, BuildError> {
 
 enum Found {
     Ours { plain: &'static str, make: fn() -> Arc<dyn Backend> },
-    At(fn(&str) -> Arc<dyn Backend>),
+    At(At),
     Registered,
 }
 

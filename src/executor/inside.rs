@@ -11,8 +11,8 @@ use super::{Executor, Front, OnSerial};
 use crate::sys::copy::PerCopy;
 use crate::{backend::seat, policy::CancellationPolicy};
 
-/// Gives the pool that this task runs in, so that it can submit to it, and wait: the pool makes up for workers that wait for
-/// its own tasks. `None` outside a task.
+/// Gives the pool that this task runs in, so that it can submit to it, and wait: recursion by fork and join, as deep as it goes, with
+/// a bounded number of workers. [Tasks of tasks](crate#tasks-of-tasks) says how. `None` outside a task.
 ///
 /// Inside a task whose executor was dropped, it gives an executor for the same pool; where the policy did not cancel what waits,
 /// that still takes tasks.

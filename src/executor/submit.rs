@@ -162,7 +162,7 @@ impl Executor {
         if let Err(reason) = self.pool().admit() {
             return Err(TrySubmitError { arg, reason });
         }
-        Ok(self.submit_admitted(f, arg))
+        Ok(self.submit_admitted(None, f, arg))
     }
 
     /// Waits until fewer than `max_pending` tasks wait, then submits. Those who wait are served in turn.
@@ -198,20 +198,42 @@ impl Executor {
         )]
         async move {
             this.room().await;
-            this.submit_admitted(f, arg)
+            this.submit_admitted(None, f, arg)
         }
     }
 
-    fn submit_admitted<F, A, R>(&self, f: F, arg: A) -> TaskHandle<R>
+    /// Submits a function for which there is a place in the queue.
+    pub(crate) fn submit_admitted<F, A, R>(&self, options: Option<TaskOptions>, f: F, arg: A) -> TaskHandle<R>
     where
         F: Fn(A) -> R + TaskFn,
         A: Portable,
         R: Portable,
     {
         if self.pool().is_in_process() {
-            self.launch_admitted(Blocking(move || f(arg)), 0)
+            self.launch_admitted_with(options, Blocking(move || f(arg)))
         } else {
-            self.send_admitted(None, || ship(f, arg), open)
+            self.send_admitted(options, || ship(f, arg), open)
+        }
+    }
+
+    /// The same for an `async fn`.
+    #[cfg(feature = "tower")]
+    pub(crate) fn submit_async_admitted<F, A, Fut>(
+        &self,
+        options: Option<TaskOptions>,
+        f: F,
+        arg: A,
+    ) -> TaskHandle<Fut::Output>
+    where
+        F: Fn(A) -> Fut + TaskFn,
+        A: Portable,
+        Fut: Future + Send + 'static,
+        Fut::Output: Portable,
+    {
+        if self.pool().is_in_process() {
+            self.launch_admitted_with(options, Suspended(move || f(arg)))
+        } else {
+            self.send_admitted(options, || ship_async(f, arg), open)
         }
     }
 
@@ -242,6 +264,16 @@ impl Executor {
             self.refuse(&task, reason);
         }
         self.handle(task)
+    }
+
+    fn launch_admitted_with<W: Work>(&self, options: Option<TaskOptions>, work: W) -> TaskHandle<W::Output> {
+        match options {
+            None => self.launch_admitted(work, 0),
+            Some(options) => {
+                let priority = options.priority;
+                self.launch_admitted(Optioned { work, options: Arc::new(options) }, priority)
+            }
+        }
     }
 
     pub(crate) fn handle<W: Work>(&self, task: Arc<TaskCell<W>>) -> TaskHandle<W::Output> {

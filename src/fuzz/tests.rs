@@ -134,7 +134,7 @@ fn right_messages() -> Vec<Vec<u8>> {
         ToPool::Cancel { id: 1 },
         ToPool::Resize { max_workers: 4 },
         ToPool::ShutDown { ticket: 5, policy: 3 },
-        ToPool::Leave { ticket: 6 },
+        ToPool::Leave { ticket: 6, held: true },
         ToPool::Rejoin { ticket: 6 },
         ToPool::Logged,
         ToPool::Place {

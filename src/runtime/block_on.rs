@@ -36,7 +36,12 @@ thread_local! {
 
 /// Tells whether this thread is in `block_on`, so that a wait here is a wait of the whole thread.
 pub(crate) fn is_blocking() -> bool {
-    DEPTH.try_with(Cell::get).unwrap_or(0) > 0
+    blocking_depth() > 0
+}
+
+/// How many of `block_on` are on this thread, one in another.
+pub(crate) fn blocking_depth() -> u32 {
+    DEPTH.try_with(Cell::get).unwrap_or(0)
 }
 
 struct Deeper;
@@ -52,6 +57,12 @@ impl Drop for Deeper {
     fn drop(&mut self) {
         DEPTH.with(|depth| depth.set(depth.get() - 1));
     }
+}
+
+/// Calls `f` as from within `block_on`.
+pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
+    let _deeper = Deeper::new();
+    f()
 }
 
 /// Polls `future` on this thread until it is ready. May be nested, unlike most runtimes' own.

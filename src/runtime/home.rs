@@ -21,6 +21,14 @@ impl Home {
         }
     }
 
+    /// Another one of the same kind.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            #[cfg(feature = "tokio")]
+            tokio: self.tokio.is_some().then(OnceLock::new),
+        }
+    }
+
     /// Waits for a future on this thread, which drives the runtime meanwhile.
     pub(crate) fn block_on(&self, future: Pin<&mut dyn Future<Output = ()>>) {
         #[cfg(feature = "tokio")]

@@ -13,6 +13,7 @@ use crate::{error::BuildError, sys::lock::lock};
 
 mod adapter;
 mod block_on;
+mod deep;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 mod home;
 #[cfg(feature = "tokio")]
@@ -24,7 +25,10 @@ mod readiness;
 mod timer;
 
 use adapter::Adapter;
-pub(crate) use block_on::{block_on, is_blocking};
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub(crate) use block_on::blocking_depth;
+pub(crate) use block_on::{block_on, blocking, is_blocking};
+pub(crate) use deep::with_room;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) use home::{Home, is_in_runtime};
 #[cfg(all(feature = "processes", feature = "tokio", target_os = "linux"))]
@@ -196,6 +200,19 @@ impl Port {
     pub(crate) fn spawn_thread(&self, f: impl FnOnce() + Send + 'static) {
         let adapter = self.settle();
         adapter::own_thread(Box::new(move || adapter.enter(f)));
+    }
+
+    /// Runs `f` where it has room enough on the stack, in the context of the runtime.
+    pub(crate) fn with_room<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        let adapter = self.settle();
+        with_room(move |is_elsewhere| {
+            if !is_elsewhere {
+                return f();
+            }
+            let mut result = None;
+            adapter.enter(|| result = Some(f()));
+            result.expect("it has run")
+        })
     }
 
     /// Has the runtime itself watch a descriptor, if that is of use; see [`readiness`].

@@ -160,6 +160,12 @@ impl Child {
         }
     }
 
+    /// The same, for so long at most.
+    pub(crate) fn wait_for(&self, limit: Duration) -> io::Result<Option<Ended>> {
+        poll(self.pidfd(), Some(limit))?;
+        self.try_wait()
+    }
+
     /// What its parent tells of its end, which has come.
     fn read_end(&self) -> Ended {
         let Some(obituary) = &self.obituary else { return Ended::Unknown };

@@ -19,10 +19,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -40,7 +37,7 @@ use super::{
 use crate::{
     error::TaskError,
     function::{Call, Reply},
-    sys::lock::lock,
+    sys::sync::{AtomicU64, Mutex, Ordering, lock},
 };
 
 /// How the code of a task ended.
@@ -127,6 +124,9 @@ pub(crate) trait AnyTask: Send + Sync {
     /// Registers for the end of the task.
     fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Wakes who waits for the task, to look at it again.
+    fn rouse(&self);
+
     /// Tells whether the task has ended with an error that nobody has taken yet.
     fn has_failed(&self) -> bool;
 
@@ -150,6 +150,11 @@ pub(crate) trait AnyTask: Send + Sync {
     /// Takes the call back from the worker that was to come to it. False when it has come to it, or the task is over.
     fn recall(&self) -> bool {
         false
+    }
+
+    /// How a task that has come back is to end, because somebody wanted that when nobody knew whether it had begun.
+    fn take_wish(&self) -> Option<TaskError> {
+        None
     }
 
     /// The worker starts the call. False when the task was withdrawn before.
@@ -431,6 +436,13 @@ impl<W: Work> AnyTask for TaskCell<W> {
 
     fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.register(cx) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn rouse(&self) {
+        let waker = lock(&self.stage).waker().and_then(Option::take);
+        if let Some(waker) = waker {
+            wake(waker);
+        }
     }
 
     fn has_failed(&self) -> bool {

@@ -145,8 +145,8 @@ impl<R> TaskHandle<R> {
         self
     }
 
-    /// Waits for the result on this thread, with no runtime. Inside a task of the same pool, the pool makes up for the
-    /// worker that waits.
+    /// Waits for the result on this thread, with no runtime. Inside a task of the same pool, a task that has not begun runs there
+    /// and then on this thread, or in another process; see [Tasks of tasks](crate#tasks-of-tasks).
     ///
     /// It blocks: on a thread that drives a runtime, whatever that runtime would do is not done meanwhile; if the task needs
     /// that very thread (the `tasks` backend on a current-thread runtime), it waits for ever. Await the handle there. Inside a
@@ -162,6 +162,9 @@ impl<R> TaskHandle<R> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn blocking_join(self) -> Result<R, TaskError> {
+        if self.state() == TaskState::Queued {
+            self.owner.joined(&self.any());
+        }
         block_on(self)
     }
 
@@ -247,7 +250,7 @@ impl<R> TaskHandle<R> {
         self.owner.cancel(&self.any(), policy);
     }
 
-    fn any(&self) -> Arc<dyn AnyTask> {
+    pub(crate) fn any(&self) -> Arc<dyn AnyTask> {
         Arc::<dyn Outcome<R>>::clone(&self.task)
     }
 }

@@ -77,6 +77,9 @@ pub(crate) trait Owner: Send + Sync {
         waiting: &mut Option<Box<dyn Send + Sync>>,
     ) -> bool;
 
+    /// Somebody is about to wait for the task on this thread, and for nothing else. A worker of its pool may run it instead.
+    fn joined(&self, task: &Arc<dyn AnyTask>);
+
     /// Applies the policy to this one task.
     fn cancel(&self, task: &Arc<dyn AnyTask>, policy: CancellationPolicy);
 }

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! 1. `Sent` is with a worker that has other calls before it. Whether it has started there is decided between the worker and
-//!    [`Claim::withdraw`], by one atomic word that both change; so "pending" is exact for it as well.
+//!    [`Claim::withdraw`], by one atomic word that both change; so "pending" is exact for it as well. Where the worker is elsewhere, that
+//!    is decided there, and until it is known here, who wants to end the task leaves his wish in it.
 //! 2. `Done` is entered once. A reply that comes after a `resolve` is dropped.
 //! 3. Decoding is user code. It happens in the poll that takes the result, and not under the lock.
 
@@ -23,10 +24,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -43,7 +41,7 @@ use crate::{
     error::TaskError,
     function::{Around, Call, Counted, Names, Reply, perform},
     runtime::block_on,
-    sys::lock::lock,
+    sys::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock},
 };
 
 /// Who holds a call that was sent ahead.
@@ -108,6 +106,9 @@ struct Work {
     attempts: u32,
     /// Why it is to be stopped where it runs.
     stop: Option<TaskError>,
+    /// How it is to end if it turns out that it has not begun; and whether it is to be stopped if it has.
+    wish: Option<TaskError>,
+    stop_if_begun: bool,
     trim: bool,
     /// Who is told of that, where the call is a chunk.
     holder: Option<(Arc<dyn Claim>, u64)>,
@@ -130,6 +131,8 @@ impl<R> RemoteCell<R> {
             options,
             waker: None,
             stop: None,
+            wish: None,
+            stop_if_begun: false,
             trim: false,
             holder: None,
             captured: None,
@@ -288,6 +291,11 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
                 let facts = Facts::never_started(Stamp::now().since(since), work.attempts);
                 (Resolved::Queued, work, facts)
             }
+            Stage::Sent { mut work, since, claim, ticket, worker } if !claim.is_taken(ticket) => {
+                work.wish.get_or_insert(error);
+                *stage = Stage::Sent { work, since, claim, ticket, worker };
+                return None;
+            }
             Stage::Running { work, since, queued_for, worker } if running => {
                 let facts = Facts::ran(queued_for, Stamp::now().since(since), work.attempts, worker);
                 (Resolved::Running, work, facts)
@@ -321,6 +329,13 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
 
     fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.register(cx) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn rouse(&self) {
+        let waker = lock(&self.stage).work().and_then(|work| work.waker.take());
+        if let Some(waker) = waker {
+            wake(waker);
+        }
     }
 
     fn has_failed(&self) -> bool {
@@ -367,12 +382,21 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
         }
     }
 
+    fn take_wish(&self) -> Option<TaskError> {
+        lock(&self.stage).work()?.wish.take()
+    }
+
     fn begin(&self, host: &dyn Host) -> bool {
         let (options, queued_for) = {
             let mut stage = lock(&self.stage);
             let (mut work, since) = match mem::replace(&mut *stage, Stage::Gone) {
                 Stage::Queued { work, since } => (work, since),
                 Stage::Sent { mut work, since, claim, ticket, .. } => {
+                    let wish = work.wish.take();
+                    if mem::take(&mut work.stop_if_begun) && wish.is_some() {
+                        work.stop = wish;
+                        self.asked.store(true, Ordering::Release);
+                    }
                     work.holder = (self.tasks > 1).then_some((claim, ticket));
                     (work, since)
                 }
@@ -459,9 +483,10 @@ impl<R: Send + 'static> AnyTask for RemoteCell<R> {
     fn ask_to_stop(&self, reason: TaskError) -> bool {
         let mut stage = lock(&self.stage);
         // What was sent and not taken has not begun, and is not running.
-        if let Stage::Sent { claim, ticket, .. } = &*stage
+        if let Stage::Sent { claim, ticket, work, .. } = &mut *stage
             && !claim.is_taken(*ticket)
         {
+            work.stop_if_begun = work.wish.is_some();
             return false;
         }
         match &mut *stage {

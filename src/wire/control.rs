@@ -38,6 +38,10 @@ pub(crate) enum ToWorker {
     Synced { request: u64, outcome: Vec<u8>, item: Option<Load> },
     /// Instead of a welcome: the process is to be no worker but to fork them.
     BeServer(Box<Orders>),
+    /// All workers wait for tasks of the pool, and nobody else can come. Who waits for one that has not begun may perform it itself.
+    Stuck,
+    /// That task of a task is for this process to perform, as the call of this ticket; or not, if that is 0.
+    Claimed { id: u64, ticket: u64, is_captured: bool },
 }
 
 /// What a worker says to its pool. What is about the call that it performs says which, for the reply to the one before goes another
@@ -69,9 +73,11 @@ pub(crate) enum ToPool {
         ticket: u64,
         policy: u8,
     },
-    /// The task here waits, and its place may be given to another.
+    /// The task here waits, and its place may be given to another: within the bound if it is `held`, as it would be by a worker that
+    /// could do something else instead.
     Leave {
         ticket: u64,
+        held: bool,
     },
     Rejoin {
         ticket: u64,
@@ -111,6 +117,17 @@ pub(crate) enum ToPool {
     /// One of those is gone.
     Unkeep {
         object: Name,
+    },
+    /// The task here waits for a task of its own, and would perform it.
+    Claim {
+        id: u64,
+    },
+    /// What became of such a task. Of an error the bytes are its encoding; what a value names was said before.
+    Performed {
+        ticket: u64,
+        counts: (u32, u32, u32),
+        has_failed: bool,
+        bytes: Blob,
     },
 }
 

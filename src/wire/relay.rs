@@ -35,6 +35,8 @@ pub(crate) mod to_agent {
     pub(crate) const SIGNAL: u8 = 6;
     /// The files for the next message are those into which a call writes: its ticket.
     pub(crate) const CAPTURE: u8 = 7;
+    /// A call that was sent ahead is wanted back: its ticket.
+    pub(crate) const ASK: u8 = 8;
 }
 
 /// From the agent to the pool.
@@ -62,6 +64,9 @@ pub(crate) mod to_pool {
     pub(crate) const FAILED: u8 = 27;
     /// The worker asks for the argument of a call.
     pub(crate) const PULL: u8 = 28;
+    /// The answers to [`ASK`](super::to_agent::ASK): the call was not begun and is gone; or it was.
+    pub(crate) const BACK: u8 = 29;
+    pub(crate) const BEGUN: u8 = 30;
 }
 
 /// What an agent is to start.
@@ -148,6 +153,11 @@ impl Follow {
 
     pub(crate) fn expect(&mut self, bytes: u64) {
         self.left = self.left.saturating_add(bytes);
+    }
+
+    /// Has all come of what has begun?
+    pub(crate) fn is_done(&self) -> bool {
+        self.left == 0
     }
 }
 

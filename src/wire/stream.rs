@@ -24,9 +24,16 @@ pub(crate) mod kind {
     pub(crate) const LEAVE: u8 = 6;
     /// While a chunk is performed: nobody wants those of its inputs that have not begun. May come too late.
     pub(crate) const TRIM: u8 = 7;
+    // To a worker that is elsewhere, calls are sent ahead, and its agent has those that are not begun.
+    /// A call that was sent ahead is wanted back.
+    pub(crate) const ASK: u8 = 8;
+    /// Here it is: it was not begun, and will not be.
+    pub(crate) const BACK: u8 = 9;
+    /// It was begun, and its reply comes.
+    pub(crate) const BEGUN: u8 = 10;
 }
 
-/// What stands in a diary behind the ticket of a call of which nobody knows what was done: no worker writes that.
+/// What stands in a diary when nobody knows what was begun of the calls that were on their way: no worker writes that.
 pub(crate) const UNKNOWN: [u8; 8] = [0xff; 8];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +68,8 @@ impl Head {
             *word = u64::from_le_bytes(*from);
         }
         let [kind, ticket, first, second, third, len] = words;
-        let kind = u8::try_from(kind).ok().filter(|kind| (kind::CALL..=kind::TRIM).contains(kind))?;
-        let is_bare = matches!(kind, kind::PULL | kind::LEAVE | kind::TRIM);
+        let kind = u8::try_from(kind).ok().filter(|kind| (kind::CALL..=kind::BEGUN).contains(kind))?;
+        let is_bare = matches!(kind, kind::PULL) || kind >= kind::LEAVE;
         (!is_bare || len == 0).then_some(Self { kind, ticket, words: [first, second, third], len })
     }
 
@@ -91,7 +98,8 @@ mod tests {
     fn what_is_no_head_is_refused() {
         assert_eq!(Head::decode(&[0; HEAD]), None);
         assert_eq!(Head::decode(&[0xff; HEAD]), None);
-        for kind in [kind::TRIM + 1, kind::PULL, kind::LEAVE, kind::TRIM] {
+        for kind in [kind::BEGUN + 1, kind::PULL, kind::LEAVE, kind::TRIM, kind::ASK, kind::BACK, kind::BEGUN]
+        {
             assert_eq!(Head::decode(&Head { len: 1, ..Head::bare(kind, 1) }.encode()), None);
         }
         let mut bytes = Head::bare(kind::CALL, 1).encode();

@@ -2,10 +2,15 @@
 
 use std::fmt;
 
-use crate::backend::{pool::Pool, seat};
+use crate::backend::{Wait, pool::Pool, seat};
 
 #[cfg(all(feature = "engine", target_os = "linux"))]
 pub(crate) mod agent;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub(crate) mod mpi;
+#[cfg(not(all(feature = "mpi", target_os = "linux")))]
+#[path = "no_mpi.rs"]
+mod mpi;
 #[cfg(not(all(feature = "processes", target_os = "linux")))]
 pub(crate) mod no_process;
 #[cfg(all(feature = "processes", target_os = "linux"))]
@@ -206,8 +211,10 @@ pub async fn cancelled() {
 /// Gives this worker's place away while the task waits for something, so that another task can run meanwhile. The place is
 /// taken back when the guard is dropped, at once, even if there is one worker more than `max_workers` for a moment.
 ///
-/// A task that waits for tasks of its own pool need not do this: awaiting their handles, or joining them, does. Outside a task
-/// it does nothing.
+/// A task that waits for tasks of its own pool need not do this: awaiting their handles, or joining them, does, and within a bound
+/// (see [Tasks of tasks](crate#tasks-of-tasks)). This is for a wait of another kind, which the pool knows nothing of, and has no
+/// bound: each guard lets one worker more come, a thread or a process as the others, if there is a task for it. Outside a task it
+/// does nothing.
 ///
 /// # Examples
 /// ```
@@ -223,7 +230,7 @@ pub async fn cancelled() {
 /// ```
 pub fn leave_pool() -> LeaveGuard {
     let released: Option<Box<dyn Send + Sync>> = match seat::current() {
-        Some(seat) => Pool::release_seat(seat).map(|released| Box::new(released) as _),
+        Some(seat) => Pool::release_seat(seat, Wait::Freely).map(|released| Box::new(released) as _),
         None => here().map(process::leave),
     };
     LeaveGuard { _released: released }

@@ -23,6 +23,7 @@ mod completed;
 mod custom;
 mod drop;
 mod events;
+mod forkjoin;
 mod handle;
 mod limits;
 mod lost;
@@ -59,6 +60,7 @@ macro_rules! suite {
         crate::completed::cases!();
         crate::drop::cases!();
         crate::events::cases!();
+        crate::forkjoin::cases!();
         crate::handle::cases!();
         crate::limits::cases!();
         crate::lost::cases!();

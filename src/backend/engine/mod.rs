@@ -4,11 +4,17 @@
 use std::sync::Arc;
 
 mod agents;
+#[cfg(any(feature = "dask", feature = "ray"))]
+pub(crate) mod bridge;
 pub(crate) mod doorway;
+#[cfg(any(feature = "dask", feature = "ray"))]
+mod mode;
 
 #[allow(unused_imports, reason = "for those backends that this build has")]
 pub(crate) use super::processes::site::{Site, Told};
 pub use agents::Agents;
+#[cfg(any(feature = "dask", feature = "ray"))]
+pub use mode::Mode;
 
 use super::{Capabilities, PoolContext, Settings, Workers, processes::Processes};
 use crate::error::{BuildError, TaskError};

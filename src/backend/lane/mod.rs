@@ -191,6 +191,7 @@ impl Lane {
     /// thread back now and then, and another one goes on: a runtime that ends waits for its threads.
     pub(crate) fn drain(mut self, linger: Duration) {
         let _sitting = sit(Arc::clone(&self.seat));
+        self.seat.set_polled(false);
         let end = Stamp::after(SHIFT);
         while let Some(task) = self.next_task(Linger::For(linger)) {
             self.run(task);
@@ -203,6 +204,7 @@ impl Lane {
     /// The same, for a thread of the pool's own: until the pool has no more need of it.
     pub(crate) fn serve_on_thread(mut self) {
         let _sitting = sit(Arc::clone(&self.seat));
+        self.seat.set_polled(false);
         self.mortal = true;
         while let Some(task) = self.next_task(Linger::Forever) {
             self.run(task);
@@ -360,8 +362,16 @@ impl Lane {
         }
     }
 
+    /// Runs a task to its end inside of another, which waits for it on this thread.
+    pub(super) fn run_nested(&self, task: Entry) {
+        let _sitting = sit(Arc::clone(&self.seat));
+        self.run(task);
+        self.seat.clear_current();
+    }
+
     /// Runs a task to its end as a future. Dropped half-way, it leaves the task to the job.
     pub(super) async fn run_async(&self, task: Entry) {
+        self.seat.set_polled(true);
         self.begin(&task);
         let rest = {
             let _sitting = sit(Arc::clone(&self.seat));

@@ -61,6 +61,12 @@ impl Pool {
         if self.withdraws(&task) {
             return;
         }
+        if let Some(wish) = task.take_wish() {
+            if self.resolve(&task, wish, false).is_some() {
+                self.queue.left_over_taken();
+            }
+            return;
+        }
         self.queue.put_back(Arc::clone(&task), priority);
         // The policy may have come meanwhile, and have looked before.
         if self.cancels_pending() {

@@ -17,7 +17,7 @@ impl Pool {
     /// There is work: somebody is to come.
     pub(super) fn call(self: &Arc<Self>) {
         match self.lanes.call() {
-            Call::Nobody => {}
+            Call::Nobody => self.check_stuck(),
             Call::Wake(seat) => seat.wake(),
             Call::Summon => self.summon(Summons::Announced),
         }
@@ -47,6 +47,7 @@ impl Pool {
             }
         }
         self.call_for_own_work();
+        self.check_stuck();
     }
 
     /// Work that only one worker may do is no use to those that are there.
@@ -105,7 +106,9 @@ impl Pool {
     }
 
     pub(in crate::backend) fn seated(&self, seat: &Seat, extra: bool) {
-        seat.set_worker(self.next_worker.fetch_add(1, Ordering::Relaxed) + 1);
+        if !seat.is_nested() {
+            seat.set_worker(self.next_worker.fetch_add(1, Ordering::Relaxed) + 1);
+        }
         if !extra {
             self.speaker.meter().worker_started();
             self.speaker.tell(|| EventKind::WorkerStarted { worker: seat.index() });
@@ -117,6 +120,7 @@ impl Pool {
             self.speaker.meter().worker_stopped();
             self.speaker.tell(|| EventKind::WorkerStopped { worker: seat.index() });
         }
+        seat.unnest();
         self.lanes.leave(seat, extra);
         self.call_if_work();
         self.check_gone();

@@ -1,7 +1,7 @@
 //! How tasks end that do not end by themselves, and how the pool ends. Owns what a policy does, and when the pool is gone.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -16,7 +16,7 @@ use crate::{
     },
     error::TaskError,
     policy::CancellationPolicy,
-    sys::lock::lock,
+    sys::sync::{Ordering, lock},
     task::{
         Ending, Kind, Resolved,
         catch::{discard, wake},
@@ -43,7 +43,7 @@ impl Pool {
 
     /// Stops a task that runs, as far as that is possible, and sees to it that it ends with `reason`.
     pub(super) fn stop(&self, task: &Entry, reason: TaskError) {
-        let Some(seat) = task.worker().and_then(|index| self.lanes.seat(index)) else {
+        let Some(seat) = task.worker().and_then(|index| self.lanes.seat_of(index, task)) else {
             return;
         };
         match task.kind() {
@@ -81,7 +81,7 @@ impl Pool {
         if task.kind() == Kind::Remote
             && task.tasks() > 1
             && task.ask_to_trim()
-            && let Some(seat) = task.worker().and_then(|index| self.lanes.seat(index))
+            && let Some(seat) = task.worker().and_then(|index| self.lanes.seat_of(index, task))
         {
             seat.poke();
         }
@@ -90,7 +90,7 @@ impl Pool {
     /// Stops what has run too long. Gives the time of the next deadline.
     pub(in crate::backend) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut next = None;
-        for seat in self.lanes.seats() {
+        for seat in self.lanes.all_seats() {
             match seat.expired(now) {
                 Ok(at) => next = [next, at].into_iter().flatten().min(),
                 Err((task, after)) => self.stop(&task, TaskError::TimedOut { after }),
@@ -128,7 +128,7 @@ impl Pool {
             self.fail_waiting(&TaskError::Cancelled);
         }
         if !policy.is_empty() {
-            for task in self.lanes.seats().iter().filter_map(|seat| seat.current_task()) {
+            for task in self.lanes.all_seats().iter().filter_map(|seat| seat.current_task()) {
                 self.cancel(&task, policy);
             }
         }

@@ -6,10 +6,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, Weak},
     task::Waker,
     time::Instant,
 };
@@ -19,7 +16,7 @@ use super::{
     deadline::Watch,
     events::{EventKind, Events, Speaker},
     lane::{Lane, Single},
-    lanes::{Lanes, Released},
+    lanes::{Lanes, Released, Wait},
     queue::{Entry, Queue},
     room::{Entering, Room},
     seat::{self, Counts, Seat},
@@ -30,13 +27,17 @@ use crate::{
     error::TaskError,
     function,
     runtime::Port,
-    sys::{copy::copy, lock::lock},
+    sys::{
+        copy::copy,
+        sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock},
+    },
     task::{AnyTask, Kind, TaskId, TaskOptions, TaskState},
 };
 
 mod back;
 mod call;
 mod end;
+pub(super) mod help;
 mod spans;
 
 /// What every worker does first, with the reason when it fails: here, and in another process.
@@ -344,6 +345,7 @@ impl Pool {
             sleeper.wake();
         }
         self.call_if_work();
+        self.check_stuck();
         self.sizes.changed();
     }
 
@@ -422,12 +424,14 @@ impl Pool {
     // ---- what can be asked
 
     fn counts(&self) -> Counts {
-        self.lanes.seats().iter().map(|seat| seat.counts()).fold(Counts::default(), |sum, counts| Counts {
-            begun: sum.begun + counts.begun,
-            completed: sum.completed + counts.completed,
-            failed: sum.failed + counts.failed,
-            cancelled: sum.cancelled + counts.cancelled,
-            ended: sum.ended + counts.ended,
+        self.lanes.all_seats().iter().map(|seat| seat.counts()).fold(Counts::default(), |sum, counts| {
+            Counts {
+                begun: sum.begun + counts.begun,
+                completed: sum.completed + counts.completed,
+                failed: sum.failed + counts.failed,
+                cancelled: sum.cancelled + counts.cancelled,
+                ended: sum.ended + counts.ended,
+            }
         })
     }
 
@@ -469,14 +473,15 @@ impl Pool {
         let at = seat::current().filter(|seat| seat.is_of(self));
         let on_wait = at.map(|seat| {
             let pool = Arc::clone(self);
-            Box::new(move || Box::new(Released::new(&pool, seat)) as Box<dyn Send + Sync>) as _
+            Box::new(move || Box::new(Released::new(&pool, seat, Wait::Freely, None)) as Box<dyn Send + Sync>)
+                as _
         });
         Entering::new(Arc::clone(&self.room), on_wait)
     }
 
     /// Gives the place of the worker at `seat` to another for as long as the result lives.
-    pub(crate) fn release_seat(seat: Arc<Seat>) -> Option<Released> {
-        Some(Released::new(&seat.pool()?, seat))
+    pub(crate) fn release_seat(seat: Arc<Seat>, how: Wait) -> Option<Released> {
+        Some(Released::new(&seat.pool()?, seat, how, None))
     }
 
     /// Gives a task whose handle is being polled a worker of its own.

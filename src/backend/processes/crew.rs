@@ -567,6 +567,12 @@ impl Workers for Office {
         workers.iter().for_each(Worker::look_after);
     }
 
+    fn stuck(&self) {
+        for worker in self.0.all() {
+            worker.is_stuck();
+        }
+    }
+
     fn closing(&self, _: CancellationPolicy) {
         // What was sent ahead is judged by the policy, and who is not wanted goes.
         self.recall();

@@ -4,8 +4,8 @@
 //! 1. What the agent says in an order is done here in that order: what a call has written is in the pool's files before its reply is in the
 //!    socket.
 //! 2. The end is told last, when all that came before it is where it belongs.
-//! 3. When the stream ends without a word of the worker's end, a call that is on its way counts as begun: it may have been. So nothing is done
-//!    twice unless retries were asked for.
+//! 3. When the stream ends without a word of the worker's end, all calls that are on their way count as begun: they may have been. So
+//!    nothing is done twice unless retries were asked for.
 
 use std::{
     collections::VecDeque,
@@ -28,7 +28,6 @@ use super::{
     ends,
     launch::{NotStarted, variables, welcome},
     link::Link,
-    method::Transport,
     site::Site,
 };
 use crate::{
@@ -114,7 +113,7 @@ pub(super) fn bring(
     let stream = site.bring(lane.index(), &wanted).map_err(NotStarted::Engine)?;
     let begun = (|| {
         let stream = ends::ours(stream);
-        let (link, theirs) = Link::new(Transport::Socket, crew.bell())?;
+        let (link, theirs) = Link::far()?;
         let [data, diary, last_words] = <[OwnedFd; 3]>::try_from(theirs)
             .map_err(|_| io::Error::other("a link by sockets has three descriptors"))?;
         let (ours, control) = {
@@ -150,7 +149,7 @@ pub(super) fn bring(
             file: None,
             inbox: Inbox::default(),
             came: VecDeque::new(),
-            captures: VecDeque::new(),
+            captures: Vec::new(),
             calls: Calls::default(),
             control_is_open: true,
             data_is_open: true,
@@ -240,8 +239,8 @@ struct Relay {
     inbox: Inbox,
     /// Descriptors of messages that are not all there yet.
     came: VecDeque<Vec<OwnedFd>>,
-    /// The files of those calls that were captured lately, by their tickets.
-    captures: VecDeque<(u64, Vec<File>)>,
+    /// The files of the calls that are captured, by their tickets: of one, and of those inside of it.
+    captures: Vec<(u64, Vec<File>)>,
     calls: Calls,
     control_is_open: bool,
     data_is_open: bool,
@@ -254,8 +253,8 @@ struct Relay {
 struct Calls {
     follow: Follow,
     head: Vec<u8>,
-    /// The call that is on its way, or performed.
-    ticket: Option<u64>,
+    /// Calls that are on their way, or performed.
+    outstanding: usize,
     /// So many bytes of it are sent when the worker asks for them.
     waiting: Option<u64>,
 }
@@ -288,11 +287,9 @@ impl Relay {
 
     /// All that came is put where it belongs, then the end is told.
     fn finish(mut self) {
-        if self.ended.is_none()
-            && let Some(ticket) = self.calls.ticket
-        {
+        if self.ended.is_none() && self.calls.outstanding > 0 {
             // See 3 above.
-            let _ = rustix::io::write(&self.diary, &[ticket.to_le_bytes(), stream::UNKNOWN].concat());
+            let _ = rustix::io::write(&self.diary, &[stream::UNKNOWN; 2].concat());
         }
         while (self.control_is_open && !self.to_control.is_empty())
             || (self.data_is_open && !self.to_data.is_empty())
@@ -391,10 +388,7 @@ impl Relay {
             let mut files = if files > 0 { self.came.pop_front().unwrap_or_default() } else { Vec::new() };
             match ticket {
                 Some(ticket) => {
-                    self.captures.push_back((ticket, files.into_iter().map(File::from).collect()));
-                    if self.captures.len() > 2 {
-                        self.captures.pop_front();
-                    }
+                    self.captures.push((ticket, files.into_iter().map(File::from).collect()));
                     self.to_agent.push(frame(to_agent::CAPTURE, &[&ticket.to_le_bytes()]));
                 }
                 None => {
@@ -433,7 +427,7 @@ impl Relay {
             let head = Head::decode(whole)?;
             match head.kind {
                 stream::kind::CALL | stream::kind::WAITING => {
-                    calls.ticket = Some(head.ticket);
+                    calls.outstanding += 1;
                     calls.waiting = (head.kind == stream::kind::WAITING).then_some(head.len);
                     calls.follow.expect(head.follow());
                     let (more, rest) = bytes.split_at_checked(calls.follow.belong(bytes.len()))?;
@@ -442,6 +436,9 @@ impl Relay {
                 }
                 stream::kind::TRIM | stream::kind::LEAVE => {
                     to_agent.push(frame(to_agent::DATA, &[&calls.head]))
+                }
+                stream::kind::ASK => {
+                    to_agent.push(frame(to_agent::ASK, &[&head.ticket.to_le_bytes()]));
                 }
                 _ => return None,
             }
@@ -489,13 +486,21 @@ impl Relay {
                 self.to_control.push_with(payload, file.into_iter().collect());
             }
             to_pool::REPLY => {
-                self.calls.ticket = None;
+                self.calls.outstanding = self.calls.outstanding.saturating_sub(1);
+                self.captures.clear();
                 self.to_data.push(payload);
             }
             to_pool::DATA => self.to_data.push(payload),
             to_pool::PULL => {
                 self.calls.follow.expect(self.calls.waiting.take()?);
                 self.to_data.push(payload);
+            }
+            to_pool::BACK | to_pool::BEGUN => {
+                let ticket = u64::from_le_bytes(payload.try_into().ok()?);
+                let is_back = kind == to_pool::BACK;
+                self.calls.outstanding = self.calls.outstanding.saturating_sub(usize::from(is_back));
+                let kind = if is_back { stream::kind::BACK } else { stream::kind::BEGUN };
+                self.to_data.push(Head::bare(kind, ticket).encode().to_vec());
             }
             to_pool::FILE => {
                 if self.file.is_none() {

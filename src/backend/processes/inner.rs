@@ -14,7 +14,9 @@ use std::{
 
 use super::worker::Worker;
 use crate::{
-    backend::{Released, Stats, anchor::Anchor, pool::Pool, room::Entering, seat::Seat, spans::on_behalf_of},
+    backend::{
+        Released, Stats, Wait, anchor::Anchor, pool::Pool, room::Entering, seat::Seat, spans::on_behalf_of,
+    },
     error::TaskError,
     function::{Call, Names},
     sys::lock::lock,
@@ -30,8 +32,8 @@ pub(super) struct Inner {
 
 impl Inner {
     /// A task waits for others: another worker may take its place.
-    pub(super) fn leave(&self, seat: &Arc<Seat>) {
-        let released = Pool::release_seat(Arc::clone(seat));
+    pub(super) fn leave(&self, seat: &Arc<Seat>, how: Wait) {
+        let released = Pool::release_seat(Arc::clone(seat), how);
         let old = std::mem::replace(&mut *lock(&self.released), released);
         drop(old);
     }
@@ -56,9 +58,22 @@ impl Inner {
             stage: Mutex::new(Some(Stage::Entering(pool.enter(), submission, names))),
             again: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
+            claimed: AtomicBool::new(false),
         });
         lock(&self.tasks).insert(relay.id, Arc::clone(&relay));
         relay.look();
+    }
+
+    /// The process would perform that task itself.
+    pub(super) fn claim(&self, worker: &Arc<Worker>, id: u64) {
+        let relay = lock(&self.tasks).get(&id).cloned();
+        match relay {
+            Some(relay) => {
+                relay.claimed.store(true, Ordering::SeqCst);
+                relay.look();
+            }
+            None => worker.say_apart(ToWorker::Claimed { id, ticket: 0, is_captured: false }),
+        }
     }
 
     pub(super) fn cancel(&self, id: u64) {
@@ -76,7 +91,12 @@ impl Inner {
 }
 
 /// A task of a task, for which there is a place in the queue.
-fn launch(pool: &Arc<Pool>, submission: Submission, names: Names) -> TaskHandle<(Vec<u8>, Names)> {
+fn launch(
+    pool: &Arc<Pool>,
+    submission: Submission,
+    names: Names,
+    takes_room: bool,
+) -> TaskHandle<(Vec<u8>, Names)> {
     let Submission { entry, arg, tasks, priority, name, timeout, retries, is_counted, .. } = submission;
     let has_options = priority != 0 || name.is_some() || timeout.is_some() || retries.is_some();
     let options = has_options.then(|| {
@@ -94,7 +114,7 @@ fn launch(pool: &Arc<Pool>, submission: Submission, names: Names) -> TaskHandle<
     });
     let call = Call::new(entry, arg, tasks).naming(names);
     let open = |bytes, names| Ok((bytes, names));
-    let task = Arc::new(RemoteCell::new(call, open, options, true, is_counted));
+    let task = Arc::new(RemoteCell::new(call, open, options, takes_room, is_counted));
     if let Err(reason) = pool.push(Arc::<RemoteCell<(Vec<u8>, Names)>>::clone(&task), priority) {
         task.resolve(reason, false, &());
     }
@@ -115,6 +135,8 @@ struct Relay {
     stage: Mutex<Option<Stage>>,
     again: AtomicBool,
     cancelled: AtomicBool,
+    /// The process waits for it, and for an answer to whether it may perform it.
+    claimed: AtomicBool,
 }
 
 enum Stage {
@@ -131,6 +153,7 @@ impl Relay {
             self.again.store(false, Ordering::SeqCst);
             match self.advance(stage) {
                 Ok(result) => {
+                    self.answer_claim(None);
                     self.send_back(result);
                     return;
                 }
@@ -147,23 +170,37 @@ impl Relay {
             Stage::Entering(..) if is_cancelled => return Ok(Err(TaskError::Cancelled)),
             Stage::Entering(mut entering, submission, names) => {
                 let Some(pool) = self.pool.upgrade() else { return Ok(Err(TaskError::Shutdown)) };
-                match Pin::new(&mut entering).poll(&mut cx) {
-                    Poll::Pending => return Err(Stage::Entering(entering, submission, names)),
-                    Poll::Ready(()) => {
-                        on_behalf_of(self.caller.clone(), || launch(&pool, *submission, names))
-                    }
+                let is_in = Pin::new(&mut entering).poll(&mut cx).is_ready();
+                // Who would perform it at once has no need of a place in the queue, where nothing may go on before.
+                if !is_in && !(self.claimed.load(Ordering::SeqCst) && pool.lanes().is_at_bound()) {
+                    self.answer_claim(None);
+                    return Err(Stage::Entering(entering, submission, names));
                 }
+                on_behalf_of(self.caller.clone(), || launch(&pool, *submission, names, is_in))
             }
             Stage::Submitted(handle) => handle,
         };
         if is_cancelled {
             handle.abort();
         }
+        self.answer_claim(Some(&handle));
         // Not as one who waits: there is nobody whose place could be given away, and nobody to spin.
         match handle.poll_alone(&mut cx) {
             Poll::Ready(result) => Ok(result),
             Poll::Pending => Err(Stage::Submitted(handle)),
         }
+    }
+
+    /// Says whether the process may perform it, if it asked.
+    fn answer_claim(&self, handle: Option<&TaskHandle<(Vec<u8>, Names)>>) {
+        if !self.claimed.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let Some(worker) = self.worker.upgrade() else { return };
+        let granted =
+            handle.zip(self.pool.upgrade()).and_then(|(handle, pool)| worker.entrust(&pool, &handle.any()));
+        let (ticket, is_captured) = granted.unwrap_or((0, false));
+        worker.say_apart(ToWorker::Claimed { id: self.id, ticket, is_captured });
     }
 
     fn send_back(&self, result: Result<(Vec<u8>, Names), TaskError>) {

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{method::Transport, rings::RingLink, socket::SocketLink, worker::Worker};
+use super::{ahead::Ahead, method::Transport, rings::RingLink, socket::SocketLink, worker::Worker};
 use crate::{
     function::{Call, Origin, Reply},
     sys::shm::Mapping,
@@ -83,8 +83,14 @@ impl Link {
     pub(super) fn new(transport: Transport, bell: &OwnedFd) -> io::Result<(Self, Vec<OwnedFd>)> {
         match transport {
             Transport::SharedMemory => RingLink::new(bell).map(|(link, theirs)| (Self::Rings(link), theirs)),
-            Transport::Socket => SocketLink::new().map(|(link, theirs)| (Self::Socket(link), theirs)),
+            Transport::Socket => SocketLink::new(false).map(|(link, theirs)| (Self::Socket(link), theirs)),
         }
+    }
+
+    /// Makes the way to a worker that is elsewhere, and the other ends of it.
+    #[cfg(feature = "engine")]
+    pub(super) fn far() -> io::Result<(Self, Vec<OwnedFd>)> {
+        SocketLink::new(true).map(|(link, theirs)| (Self::Socket(link), theirs))
     }
 
     /// Has the worker looked after whenever there is something here that no bell is rung for.
@@ -97,7 +103,23 @@ impl Link {
 
     /// Can calls be sent behind one that is not done?
     pub(super) fn prefetches(&self) -> bool {
-        matches!(self, Self::Rings(_))
+        match self {
+            Self::Rings(_) => true,
+            Self::Socket(link) => link.ahead().is_some(),
+        }
+    }
+
+    /// Who has the calls that were sent ahead, where that is not decided at once.
+    pub(super) fn ahead(&self) -> Option<&Arc<Ahead>> {
+        match self {
+            Self::Rings(_) => None,
+            Self::Socket(link) => link.ahead(),
+        }
+    }
+
+    /// The worker has come to this call, which was sent ahead. False as long as nobody knows whether it will.
+    pub(super) fn begin(&self, ticket: u64) -> bool {
+        self.ahead().is_none_or(|ahead| ahead.begin(ticket))
     }
 
     pub(super) fn claims(&self) -> &Arc<dyn Claim> {
@@ -107,10 +129,12 @@ impl Link {
         }
     }
 
-    /// Announces a call by this ticket. Comes before `send`, and before anybody can try to take it back.
+    /// Announces a call that is to go ahead of its time by this ticket. Comes before `send`, and before anybody can try to take it
+    /// back.
     pub(super) fn offer(&self, ticket: u64) {
-        if let Self::Rings(link) = self {
-            link.offer(ticket);
+        match self {
+            Self::Rings(link) => link.offer(ticket),
+            Self::Socket(link) => link.ahead().into_iter().for_each(|ahead| ahead.offer(ticket)),
         }
     }
 
@@ -120,7 +144,9 @@ impl Link {
         call: &Arc<Call>,
         extra: &Extra,
     ) -> Result<Sent, Nonsense> {
-        self.offer(ticket);
+        if let Self::Rings(link) = self {
+            link.offer(ticket);
+        }
         self.send(ticket, call, extra)
     }
 
@@ -135,8 +161,9 @@ impl Link {
 
     /// Wakes the worker if it sleeps and there is something new.
     pub(super) fn notify(&mut self) {
-        if let Self::Rings(link) = self {
-            link.notify();
+        match self {
+            Self::Rings(link) => link.notify(),
+            Self::Socket(link) => link.notify(),
         }
     }
 
@@ -189,7 +216,7 @@ impl Link {
 
     /// Is it unknown how far the worker was with a call, because the way to it broke first?
     pub(super) fn is_progress_unknown(&self, ticket: u64) -> bool {
-        self.done_so_far(ticket).is_some_and(|done| done == UNKNOWN)
+        self.done_so_far(ticket).is_some_and(|done| done.starts_with(&UNKNOWN))
     }
 
     /// Will look for new records now.
@@ -249,9 +276,15 @@ impl Link {
 
     /// The call was withdrawn, and its argument with it.
     pub(super) fn withdrawn(&mut self, ticket: u64) {
-        if let Self::Rings(link) = self {
-            link.withdrawn(ticket);
+        match self {
+            Self::Rings(link) => link.withdrawn(ticket),
+            Self::Socket(link) => link.withdrawn(ticket),
         }
+    }
+
+    /// The worker is dead: nobody is asked for a call of its any more.
+    pub(super) fn forget(&self, ticket: u64) {
+        self.ahead().into_iter().for_each(|ahead| ahead.over(ticket));
     }
 
     /// Where it stands how large the pool may be.

@@ -3,6 +3,7 @@
 
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
+mod ahead;
 mod body;
 mod captured;
 mod control;
@@ -324,7 +325,7 @@ impl Processes {
     /// As it is where workers are not started by this process: of how they are, nothing may be chosen.
     #[cfg(feature = "engine")]
     pub(super) fn anywhere(self) -> Self {
-        Self { method: Some(StartMethod::Loky), transport: Transport::Socket, prefetch: false, ..self }
+        Self { method: Some(StartMethod::Loky), transport: Transport::Socket, ..self }
     }
 
     /// Makes the workers of a pool, which are where `site` brings them.

@@ -11,6 +11,7 @@
 //!    the thread takes what is there and nothing more, ends, and has the worker looked after again.
 
 use std::{
+    collections::VecDeque,
     io,
     os::fd::OwnedFd,
     sync::{
@@ -28,6 +29,7 @@ use rustix::{
 };
 
 use super::{
+    ahead::Ahead,
     ends,
     link::{Extra, Received, Sent},
     worker::Worker,
@@ -45,7 +47,7 @@ use crate::{
     wire::{
         layout::{DONE_SIZE, LARGE, SAID},
         ring::Nonsense,
-        stream::{HEAD, Head, kind},
+        stream::{HEAD, Head, UNKNOWN, kind},
     },
 };
 
@@ -65,9 +67,11 @@ pub(super) struct SocketLink {
     last_words: Arc<OwnedFd>,
     reading: Arc<Reading>,
     claims: Arc<dyn Claim>,
+    /// To a worker elsewhere, calls go ahead of their time.
+    ahead: Option<Arc<Ahead>>,
     /// A longer argument is asked for.
     most: usize,
-    on_its_way: Option<u64>,
+    on_its_way: VecDeque<u64>,
     trimmed: u64,
     /// How many workers the pool may have.
     size: Arc<AtomicU64>,
@@ -83,7 +87,7 @@ struct Reading {
     is_running: AtomicBool,
     is_nonsense: AtomicBool,
     has_reply: AtomicBool,
-    reply: Mutex<Option<Received>>,
+    replies: Mutex<VecDeque<Received>>,
     /// The call whose argument is sent apart from it.
     waiting: Mutex<Option<Waiting>>,
     /// A buffer for the next large result: the pages of a fresh one cost more than what is written to them.
@@ -101,7 +105,7 @@ struct Waiting {
 
 impl SocketLink {
     /// Makes the socket and the pipes, and gives the worker's ends of them.
-    pub(super) fn new() -> io::Result<(Self, Vec<OwnedFd>)> {
+    pub(super) fn new(is_far: bool) -> io::Result<(Self, Vec<OwnedFd>)> {
         let _no_fork = ends::no_fork();
         let (data, theirs) = pair()?;
         let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
@@ -109,14 +113,20 @@ impl SocketLink {
         let (last_words, their_last_words) = pipe_with(flags)?;
         // The kernel puts half of it into one piece, for which there is always room where nothing is.
         let room = socket_send_buffer_size(&data)? / 2;
+        let data = ends::ours(data);
+        let ahead = is_far.then(|| Arc::new(Ahead::new(Arc::clone(&data))));
         let link = Self {
-            data: ends::ours(data),
+            data,
             diary: ends::ours(diary),
             last_words: ends::ours(last_words),
             reading: Arc::default(),
-            claims: Arc::new(Taken),
+            claims: match &ahead {
+                Some(ahead) => Arc::<Ahead>::clone(ahead),
+                None => Arc::new(Taken),
+            },
+            ahead,
             most: room.saturating_sub(HEAD + OVERHEAD).min(LARGE),
-            on_its_way: None,
+            on_its_way: VecDeque::new(),
             trimmed: 0,
             size: Arc::default(),
             since_large: 0,
@@ -128,7 +138,11 @@ impl SocketLink {
     /// Begins to read, for this worker.
     pub(super) fn attend(&mut self, worker: Weak<Worker>) -> io::Result<()> {
         let reader = Reader {
-            frames: Frames::new(Arc::clone(&self.data)),
+            frames: match self.ahead {
+                Some(_) => Frames::pipelined(Arc::clone(&self.data)),
+                None => Frames::new(Arc::clone(&self.data)),
+            },
+            ahead: self.ahead.clone(),
             diary: Arc::clone(&self.diary),
             reading: Arc::clone(&self.reading),
             worker,
@@ -147,7 +161,7 @@ impl SocketLink {
     }
 
     pub(super) fn send(&mut self, ticket: u64, call: &Arc<Call>, extra: &Extra) -> Result<Sent, Nonsense> {
-        if self.on_its_way.is_some() {
+        if !self.on_its_way.is_empty() && self.ahead.as_ref().is_none_or(|ahead| !ahead.offers(ticket)) {
             return Ok(Sent::Full);
         }
         if !self.reading.is_running.load(Ordering::SeqCst) {
@@ -161,14 +175,25 @@ impl SocketLink {
             words: [call.entry, extra.word(call.tasks), self.size.load(Ordering::SeqCst)],
             len: if is_waiting { call.arg.len() } else { payload.len() } as u64,
         };
+        if let Some(ahead) = &self.ahead {
+            // Nothing may come between a call and the argument that it asks for; and there is always room for what is on its way.
+            let is_behind = !self.on_its_way.is_empty();
+            let has_room = !is_waiting && lock(&self.reading.waiting).is_none();
+            if is_behind && !(has_room && ahead.has_room(HEAD + payload.len(), self.most)) {
+                return Ok(Sent::Full);
+            }
+            ahead.put(ticket, &head, &payload);
+        }
         // Before the worker can ask for it.
-        *lock(&self.reading.waiting) =
-            is_waiting.then(|| Waiting { ticket, call: Some(Arc::clone(call)), is_trimmed: false });
-        if !send_now(&self.data, &head, &payload) {
+        if is_waiting || self.ahead.is_none() {
+            *lock(&self.reading.waiting) =
+                is_waiting.then(|| Waiting { ticket, call: Some(Arc::clone(call)), is_trimmed: false });
+        }
+        if self.ahead.is_none() && !send_now(&self.data, &head, &payload) {
             // It is dying, or what was read of it is not all that it wrote.
             return Err(Nonsense);
         }
-        self.on_its_way = Some(ticket);
+        self.on_its_way.push_back(ticket);
         Ok(Sent::Yes)
     }
 
@@ -176,13 +201,20 @@ impl SocketLink {
         if !self.has_replies() {
             return if self.reading.is_nonsense.load(Ordering::SeqCst) { Err(Nonsense) } else { Ok(None) };
         }
-        let received = lock(&self.reading.reply).take();
-        self.reading.has_reply.store(false, Ordering::SeqCst);
-        if received.as_ref().map(|received| received.ticket) != self.on_its_way {
-            return Err(Nonsense);
+        let received = {
+            let mut replies = lock(&self.reading.replies);
+            let received = replies.pop_front();
+            self.reading.has_reply.store(!replies.is_empty(), Ordering::SeqCst);
+            received
+        };
+        let Some(ticket) = received.as_ref().map(|received| received.ticket) else { return Ok(None) };
+        // Those before it were given back, and who asks for that has yet to see it.
+        let Some(place) = self.on_its_way.iter().position(|its| *its == ticket) else { return Err(Nonsense) };
+        self.on_its_way.remove(place);
+        if let Some(ahead) = &self.ahead {
+            ahead.over(ticket);
         }
-        self.on_its_way = None;
-        *lock(&self.reading.waiting) = None;
+        lock(&self.reading.waiting).take_if(|waiting| waiting.ticket == ticket);
         self.since_large = self.since_large.saturating_add(1);
         if self.since_large == FORGET_AFTER {
             *lock(&self.reading.spare) = None;
@@ -194,6 +226,25 @@ impl SocketLink {
         if SPARE.contains(&buffer.capacity()) {
             self.since_large = 0;
             *lock(&self.reading.spare) = Some(buffer);
+        }
+    }
+
+    pub(super) fn ahead(&self) -> Option<&Arc<Ahead>> {
+        self.ahead.as_ref()
+    }
+
+    /// The call is not on its way any more, without a reply.
+    pub(super) fn withdrawn(&mut self, ticket: u64) {
+        self.on_its_way.retain(|its| *its != ticket);
+        if let Some(ahead) = &self.ahead {
+            ahead.over(ticket);
+        }
+    }
+
+    /// Sends what was put together to be sent.
+    pub(super) fn notify(&mut self) {
+        if let Some(ahead) = &self.ahead {
+            ahead.send();
         }
     }
 
@@ -230,7 +281,7 @@ impl SocketLink {
     /// What is written of this call, which has begun.
     fn in_diary(&self, ticket: u64) -> Option<&[u8]> {
         let (begun, done) = self.left.as_ref()?.0.split_first_chunk()?;
-        (u64::from_le_bytes(*begun) == ticket).then_some(done)
+        (u64::from_le_bytes(*begun) == ticket || *begun == UNKNOWN).then_some(done)
     }
 
     /// Comes before the chunk looks the next time, if it does at all.
@@ -276,6 +327,7 @@ impl Claim for Taken {
 
 struct Reader {
     frames: Frames,
+    ahead: Option<Arc<Ahead>>,
     diary: Arc<OwnedFd>,
     reading: Arc<Reading>,
     worker: Weak<Worker>,
@@ -285,6 +337,8 @@ impl Reader {
     fn run(mut self) {
         loop {
             match self.step() {
+                // What is here already is looked at together.
+                Ok(true) if self.frames.has_more() => {}
                 Ok(true) => self.look(),
                 Ok(false) => break,
                 Err(error) => {
@@ -304,13 +358,17 @@ impl Reader {
         }
     }
 
-    /// Reads until there is a reply. False when there will be none.
+    /// Reads until there is something to look at. False when there will be nothing.
     fn step(&mut self) -> io::Result<bool> {
         let head = loop {
             let Some(head) = self.frames.next()? else { return Ok(false) };
-            match head.kind {
-                kind::PULL => self.send_argument(head.ticket)?,
-                kind::DONE | kind::FAILED => break head,
+            match (head.kind, &self.ahead) {
+                (kind::PULL, _) => self.send_argument(head.ticket)?,
+                (kind::DONE | kind::FAILED, _) => break head,
+                (kind::BACK | kind::BEGUN, Some(ahead)) => {
+                    ahead.told(head.ticket, head.kind == kind::BACK);
+                    return Ok(true);
+                }
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
         };
@@ -328,8 +386,10 @@ impl Reader {
                 postcard::from_bytes(&bytes).unwrap_or_else(|error| TaskError::Decode(error.to_string())),
             )),
         };
-        // What it says of this call is over with.
-        read_all(&self.diary, DIARY);
+        // What it says of this call is over with. Of one that is elsewhere, it says something only in the end.
+        if self.ahead.is_none() {
+            read_all(&self.diary, DIARY);
+        }
         let tally = Counted {
             completed: head.words[0] as u32,
             failed: (head.words[0] >> 32) as u32,
@@ -338,12 +398,15 @@ impl Reader {
         let said = head.words[1] & SAID != 0;
         let received =
             Received { ticket: head.ticket, reply: Reply { result, tally, names: Names::new() }, said };
-        let before = lock(&self.reading.reply).replace(received);
-        if before.is_some() {
-            // Nobody has asked for a second.
-            return Err(io::ErrorKind::InvalidData.into());
+        {
+            let mut replies = lock(&self.reading.replies);
+            if !replies.is_empty() && self.ahead.is_none() {
+                // Nobody has asked for a second.
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            replies.push_back(received);
+            self.reading.has_reply.store(true, Ordering::SeqCst);
         }
-        self.reading.has_reply.store(true, Ordering::SeqCst);
         if is_last { Err(io::ErrorKind::OutOfMemory.into()) } else { Ok(true) }
     }
 

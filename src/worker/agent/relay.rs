@@ -2,7 +2,8 @@
 //!
 //! 1. What the worker wrote before it sent a message or a reply, into the files that it shares with the agent, is sent before that. So it
 //!    is with the pool when the message is heard there.
-//! 2. A call is begun with an empty diary. What is in it when the worker has ended, is of the last call.
+//! 2. A worker has one call at a time, and begins it with an empty diary. What is in that when the worker has ended is of the last call.
+//!    Those behind it are here, and are given back when they are asked for.
 //! 3. When the worker has ended, all that it had written is sent, and then how it ended. Nothing follows that.
 
 use std::{
@@ -54,9 +55,10 @@ pub(super) struct Relay {
     file: Option<Unsealed>,
     inbox: Inbox,
     came: VecDeque<Vec<OwnedFd>>,
-    /// The worker's calls and replies.
+    calls: Calls,
     replies: Replies,
-    capture: Option<Capture>,
+    /// Of the call that is performed, and of those inside of it.
+    captures: Vec<Capture>,
     looked: Option<Instant>,
     watches_memory: bool,
     buffer: Vec<u8>,
@@ -64,6 +66,20 @@ pub(super) struct Relay {
     control_is_open: bool,
     data_is_open: bool,
     printed_is_open: [bool; 2],
+}
+
+/// The calls that have come. The worker has one at a time; the others can be given back.
+#[derive(Default)]
+struct Calls {
+    come: VecDeque<Call>,
+    /// So much of the last is not there yet.
+    lacks: u64,
+    is_performed: bool,
+}
+
+struct Call {
+    ticket: u64,
+    bytes: Vec<u8>,
 }
 
 /// Where the socket for calls is, on the way to the pool.
@@ -121,8 +137,9 @@ impl Relay {
             file: None,
             inbox: Inbox::default(),
             came: VecDeque::new(),
+            calls: Calls::default(),
             replies: Replies::default(),
-            capture: None,
+            captures: Vec::new(),
             looked: None,
             watches_memory,
             buffer: vec![0; PIECE],
@@ -250,10 +267,26 @@ impl Relay {
                 self.to_control.push_with(payload, files);
             }
             to_agent::CALL => {
-                read_now(&self.staff.diary);
-                self.to_data.push(payload);
+                let head = Head::decode(payload.first_chunk()?)?;
+                let lacks =
+                    (stream::HEAD as u64).checked_add(head.follow())?.checked_sub(payload.len() as u64)?;
+                self.calls.come.push_back(Call { ticket: head.ticket, bytes: payload });
+                self.calls.lacks = lacks;
+                self.next_call();
+            }
+            to_agent::DATA if self.calls.lacks > 0 => {
+                self.calls.lacks = self.calls.lacks.checked_sub(payload.len() as u64)?;
+                self.calls.come.back_mut()?.bytes.extend_from_slice(&payload);
+                self.next_call();
             }
             to_agent::DATA => self.to_data.push(payload),
+            to_agent::ASK => {
+                let ticket = u64::from_le_bytes(payload.try_into().ok()?);
+                let place = self.calls.come.iter().position(|call| call.ticket == ticket);
+                let kind = if place.is_some() { to_pool::BACK } else { to_pool::BEGUN };
+                place.and_then(|place| self.calls.come.remove(place));
+                self.to_pool.push(frame(kind, &[&ticket.to_le_bytes()]));
+            }
             to_agent::FILE => {
                 if self.file.is_none() {
                     self.file = Unsealed::new("polypool-placed").ok();
@@ -276,13 +309,26 @@ impl Relay {
                 };
             }
             to_agent::CAPTURE => {
-                self.send_captured(true);
                 let ticket = u64::from_le_bytes(payload.try_into().ok()?);
                 self.begin_capture(ticket);
             }
             _ => return None,
         }
         Some(())
+    }
+
+    /// Gives the worker the next call, if it has none.
+    fn next_call(&mut self) {
+        let is_whole = self.calls.lacks == 0 || self.calls.come.len() > 1;
+        if self.calls.is_performed || !is_whole {
+            return;
+        }
+        if let Some(call) = self.calls.come.pop_front() {
+            self.calls.is_performed = true;
+            // What was done before is over with.
+            read_now(&self.staff.diary);
+            self.to_data.push(call.bytes);
+        }
     }
 
     fn begin_capture(&mut self, ticket: u64) {
@@ -295,10 +341,11 @@ impl Relay {
                 Ok((file, its))
             })
             .collect();
-        self.capture = made.ok().map(|(files, theirs)| {
+        // Without them the worker says that it cannot capture.
+        if let Ok((files, theirs)) = made {
             self.files = theirs;
-            Capture { ticket, files, sent: [0; 3] }
-        });
+            self.captures.push(Capture { ticket, files, sent: [0; 3] });
+        }
     }
 
     // ---- from the worker
@@ -319,7 +366,8 @@ impl Relay {
                     return Next::GoOn;
                 }
             }
-            self.send_captured(false);
+            // A call inside of another says by a message that it is over.
+            self.send_captured(self.captures.len() > 1);
             loop {
                 let next = self.inbox.next_as(|raw, message: ToPool| (raw.to_vec(), message.brings_file()));
                 match next {
@@ -371,6 +419,7 @@ impl Relay {
             if !more.is_empty() {
                 self.to_pool.push(frame(to_pool::DATA, &[more]));
                 bytes = rest;
+                self.end_call();
                 continue;
             }
             let lacks = stream::HEAD - self.replies.head.len();
@@ -385,15 +434,25 @@ impl Relay {
                     self.replies.follow.expect(head.len);
                     let (more, rest) = bytes.split_at_checked(self.replies.follow.belong(bytes.len()))?;
                     self.send_captured(true);
+                    self.captures.clear();
                     self.send_memory();
                     self.to_pool.push(frame(to_pool::REPLY, &[&self.replies.head, more]));
                     bytes = rest;
+                    self.end_call();
                 }
                 _ => return None,
             }
             self.replies.head.clear();
         }
         Some(())
+    }
+
+    /// When all of a reply has come, the worker waits for the next call.
+    fn end_call(&mut self) {
+        if self.replies.follow.is_done() {
+            self.calls.is_performed = false;
+            self.next_call();
+        }
     }
 
     fn read_printed(&mut self, which: usize) -> Next {
@@ -409,17 +468,20 @@ impl Relay {
         Next::GoOn
     }
 
-    /// Sends what is new in the files of the call that is captured: its records, and the others, if `all`.
+    /// Sends what is new in the files of calls that are captured: their records, and the others, if `all`.
     fn send_captured(&mut self, all: bool) {
-        let Some(Capture { ticket, files, sent }) = &mut self.capture else { return };
+        if self.captures.is_empty() {
+            return;
+        }
         let mut piece = vec![0; PIECE];
-        for (which, (file, sent)) in
-            files.iter().zip(sent).enumerate().filter(|(which, _)| all || *which == 2)
-        {
-            while let Ok(n @ 1..) = file.read_at(&mut piece, *sent) {
-                *sent += n as u64;
-                let parts: [&[u8]; 3] = [&ticket.to_le_bytes(), &[which as u8], &piece[..n]];
-                self.to_pool.push(frame(to_pool::OUTPUT, &parts));
+        for Capture { ticket, files, sent } in &mut self.captures {
+            let wanted = files.iter().zip(sent).enumerate().filter(|(which, _)| all || *which == 2);
+            for (which, (file, sent)) in wanted {
+                while let Ok(n @ 1..) = file.read_at(&mut piece, *sent) {
+                    *sent += n as u64;
+                    let parts: [&[u8]; 3] = [&ticket.to_le_bytes(), &[which as u8], &piece[..n]];
+                    self.to_pool.push(frame(to_pool::OUTPUT, &parts));
+                }
             }
         }
     }

@@ -73,6 +73,8 @@ impl Delivery {
 pub(super) struct Capture {
     /// Where 1 and 2 went before.
     former: [Option<OwnedFd>; 2],
+    /// Where records went before.
+    records: Option<File>,
 }
 
 impl Capture {
@@ -93,13 +95,13 @@ impl Capture {
                 None
             }
         });
-        records::begin(here, records);
-        Some(Self { former })
+        let records = records::begin(here, records);
+        Some(Self { former, records })
     }
 
     /// What is written from now on goes where it went before.
     pub(super) fn end(self) {
-        records::end();
+        records::end(self.records);
         flush();
         // Takes no new number, and so cannot fail for want of one, as `redirect` may.
         let [out, err] = self.former;

@@ -10,10 +10,12 @@ use std::{
 };
 
 use super::{
-    capture::Delivery, outlet::Outlet, placing::Given, shared::Questions, upstream::Sendings, words::Words,
+    capture::Delivery, help::Helping, outlet::Outlet, placing::Given, shared::Questions, upstream::Sendings,
+    words::Words,
 };
 use crate::{
     backend::state::States,
+    runtime::Home,
     sys::{copy::PerCopy, lock::lock},
     task::catch::wake,
     wire::control::{Place, ToPool},
@@ -48,6 +50,18 @@ pub(crate) fn depth() -> usize {
     here().map_or_else(|| SERVED.load(Ordering::Relaxed), |here| here.place.depth) as usize
 }
 
+/// What a thread and its process performed before.
+pub(super) struct Outer {
+    ticket: u64,
+    performed: u64,
+}
+
+impl Outer {
+    pub(super) fn ticket(&self) -> u64 {
+        self.ticket
+    }
+}
+
 pub(crate) struct Here {
     pub(crate) place: Place,
     pub(super) outlet: Outlet,
@@ -55,6 +69,10 @@ pub(crate) struct Here {
     pub(super) delivery: Delivery,
     pub(super) questions: Questions,
     pub(super) given: Given,
+    pub(super) helping: Helping,
+    /// Where its tasks' futures run.
+    pub(super) home: Home,
+    pub(super) max_payload: Option<u64>,
     states: States,
     pub(super) words: Words,
     /// The call that is performed, or 0.
@@ -65,7 +83,13 @@ pub(crate) struct Here {
 }
 
 impl Here {
-    pub(super) fn settle(place: Place, outlet: Outlet, words: Words) -> &'static Self {
+    pub(super) fn settle(
+        place: Place,
+        outlet: Outlet,
+        words: Words,
+        home: Home,
+        max_payload: Option<u64>,
+    ) -> &'static Self {
         let here = Self {
             place,
             outlet,
@@ -73,6 +97,9 @@ impl Here {
             delivery: Delivery::default(),
             questions: Questions::default(),
             given: Given::default(),
+            helping: Helping::default(),
+            home,
+            max_payload,
             states: States::default(),
             words,
             ticket: AtomicU64::new(0),
@@ -83,14 +110,18 @@ impl Here {
         HERE.get().get_or_init(|| here)
     }
 
-    pub(super) fn begin(&self, ticket: u64) {
-        self.ticket.store(ticket, Ordering::Release);
-        PERFORMED.set(ticket);
+    /// This thread performs the call now, and what is given back is inside of it: what it [`end`](Self::end)s with.
+    pub(super) fn begin(&self, ticket: u64) -> Outer {
+        Outer { ticket: self.ticket.swap(ticket, Ordering::AcqRel), performed: PERFORMED.replace(ticket) }
     }
 
-    pub(super) fn end(&self) {
-        PERFORMED.set(0);
-        self.ticket.store(0, Ordering::Release);
+    pub(super) fn end(&self, outer: Outer) {
+        PERFORMED.set(outer.performed);
+        let ticket = self.ticket.swap(outer.ticket, Ordering::AcqRel);
+        self.upstream.over(ticket);
+        if outer.ticket != 0 {
+            return;
+        }
         if self.is_watched.load(Ordering::Acquire) && self.is_watched.swap(false, Ordering::AcqRel) {
             let old = std::mem::take(&mut *lock(&self.watchers));
             drop(old);
@@ -103,7 +134,7 @@ impl Here {
 
     pub(crate) fn is_stopped(&self) -> bool {
         let ticket = self.ticket();
-        ticket != 0 && self.words.stop() == ticket
+        ticket != 0 && (self.words.stop() == ticket || self.helping.is_stopped(ticket, self.words.stop()))
     }
 
     /// What this worker keeps for its tasks.

@@ -116,8 +116,11 @@ fn hear(message: ToWorker, files: &mut VecDeque<Vec<OwnedFd>>) {
     match message {
         ToWorker::Stop { ticket } => {
             here.words.heard_stop(ticket);
+            here.helping.heard_stop(ticket);
             here.look_up();
         }
+        ToWorker::Stuck => here.helping.is_stuck(),
+        ToWorker::Claimed { id, ticket, is_captured } => here.helping.answered(id, ticket, is_captured),
         ToWorker::Size { max_workers } => here.words.heard_size(max_workers),
         ToWorker::Capture { ticket } => here.delivery.put(ticket, files.pop_front().unwrap_or_default()),
         ToWorker::Place(thing) => {

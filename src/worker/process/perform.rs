@@ -5,11 +5,14 @@ use std::{cell::Cell, future::Future, pin::Pin, task::Poll};
 
 use tracing::{Id, Span, level_filters::LevelFilter};
 
-use super::{capture::Capture, here::Here};
+use super::{
+    capture::Capture,
+    help::{driven, home, perform_instead},
+    here::Here,
+};
 use crate::{
     error::TaskError,
     function::{Around, Counted, Names, Origin, catch::catch, perform, spare},
-    runtime::Home,
     sys::process::{exit_now, was_forked},
 };
 
@@ -21,8 +24,6 @@ const FORGET_AFTER: u32 = 16;
 
 pub(super) struct Bench {
     pub(super) here: &'static Here,
-    home: Home,
-    max_payload: Option<u64>,
     /// The result of the last call, or its error.
     pub(super) out: Vec<u8>,
     /// Calls since one had a large result.
@@ -81,8 +82,8 @@ pub(super) trait Keeper {
 }
 
 impl Bench {
-    pub(super) fn new(here: &'static Here, home: Home, max_payload: Option<u64>) -> Self {
-        Self { here, home, max_payload, out: Vec::new(), since_large: FORGET_AFTER }
+    pub(super) fn new(here: &'static Here) -> Self {
+        Self { here, out: Vec::new(), since_large: FORGET_AFTER }
     }
 
     /// Performs a call. Gives the counts, and whether what is in `out` now is an error.
@@ -93,10 +94,11 @@ impl Bench {
         keeper: &impl Keeper,
     ) -> (Counted, bool) {
         self.out.clear();
-        let Self { here, home, out, .. } = self;
+        let Self { here, out, .. } = self;
         let capture = work.is_captured.then(|| Capture::begin(here, work.ticket)).flatten();
-        here.begin(work.ticket);
-        let around = Surroundings { here, home, keeper, kept: Cell::new(0), is_chunk: work.tasks > 1 };
+        let outer = here.begin(work.ticket);
+        let inside = here.helping.begin(work.ticket, outer.ticket());
+        let around = Surroundings { here, keeper, kept: Cell::new(0), is_chunk: work.tasks > 1 };
         // Whoever listens here is the user's, and a panic of his the task's. The span is closed before the reply is sent.
         let mut in_span = |arg: &[u8]| {
             let span = work.span(here);
@@ -108,12 +110,13 @@ impl Bench {
             // This is a child of the worker that came back from the task. The task's worker replies.
             exit_now(0);
         }
-        here.end();
+        drop(inside);
+        here.end(outer);
         here.questions.keep(here);
         if let Some(capture) = capture {
             capture.end();
         }
-        let done = match (done, self.max_payload) {
+        let done = match (done, here.max_payload) {
             (Ok(_), Some(limit)) if self.out.len() as u64 > limit => {
                 Err(TaskError::TooLarge { size: self.out.len() as u64, limit })
             }
@@ -163,7 +166,6 @@ impl Bench {
 /// What a function may ask while it is performed.
 struct Surroundings<'a, K> {
     here: &'static Here,
-    home: &'a Home,
     keeper: &'a K,
     /// How much of the reply to a chunk is kept already.
     kept: Cell<usize>,
@@ -197,15 +199,29 @@ impl<K: Keeper> Around for Surroundings<'_, K> {
 
     fn block_on(&self, mut future: Pin<&mut (dyn Future<Output = ()> + Send)>) -> bool {
         let mut mine = None;
-        let mut stopped = false;
-        let until_stopped = std::future::poll_fn(|cx| {
-            if self.here.poll_stopped(&mut mine, cx).is_ready() {
-                stopped = true;
-                return Poll::Ready(());
+        loop {
+            let mut end = None;
+            let mut wanted = Vec::new();
+            let step = std::future::poll_fn(|cx| {
+                if self.here.poll_stopped(&mut mine, cx).is_ready() {
+                    end = Some(false);
+                    return Poll::Ready(());
+                }
+                let poll;
+                (poll, wanted) = driven(|| future.as_mut().poll(cx));
+                if poll.is_ready() {
+                    end = Some(true);
+                }
+                if poll.is_pending() && wanted.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+            });
+            home(self.here).block_on(std::pin::pin!(step));
+            if let Some(has_ended) = end {
+                return has_ended;
             }
-            future.as_mut().poll(cx)
-        });
-        self.home.block_on(std::pin::pin!(until_stopped));
-        !stopped
+            // No runtime can be nested in what polls it, so that comes to its end for the time.
+            for task in wanted {
+                perform_instead(self.here, &task);
+            }
+        }
     }
 }

@@ -111,7 +111,7 @@ fn begin(socket: OwnedFd) -> io::Result<Server> {
     let Welcome { place, runtime, initializer, memory_limit, max_payload, spin, .. } = *welcome;
     let here = {
         let words = way.words(&place);
-        Here::settle(place, outlet, words)
+        Here::settle(place, outlet, words, Home::of(&runtime), max_payload)
     };
     if let Some(bytes) = memory_limit {
         limit_data(bytes)?;
@@ -131,7 +131,7 @@ fn begin(socket: OwnedFd) -> io::Result<Server> {
             std::thread::park();
         }
     }
-    let bench = Bench::new(here, Home::of(&runtime), max_payload);
+    let bench = Bench::new(here);
     let server = way.serve(bench, spin);
     here.outlet.say(&ToPool::Ready);
     Ok(server)

@@ -26,13 +26,23 @@ const STEP: u64 = 1 << 20;
 
 pub(crate) struct Frames {
     fd: Arc<OwnedFd>,
-    /// The frame that is read, or its beginning.
+    /// The frame that is read, or its beginning, and what is before it, and behind.
     bytes: Vec<u8>,
+    start: usize,
+    /// Where it ends, as far as it was asked for.
+    end: usize,
+    /// The other end does not wait for answers.
+    is_pipelined: bool,
 }
 
 impl Frames {
     pub(crate) fn new(fd: Arc<OwnedFd>) -> Self {
-        Self { fd, bytes: Vec::with_capacity(HEAD + LARGE) }
+        Self { fd, bytes: Vec::with_capacity(HEAD + LARGE), start: 0, end: 0, is_pipelined: false }
+    }
+
+    /// Of somebody who writes the next frame when he has it.
+    pub(crate) fn pipelined(fd: Arc<OwnedFd>) -> Self {
+        Self { is_pipelined: true, ..Self::new(fd) }
     }
 
     pub(crate) fn fd(&self) -> &OwnedFd {
@@ -49,17 +59,27 @@ impl Frames {
     ///
     /// `InvalidData` for what is no frame.
     pub(crate) fn next(&mut self) -> io::Result<Option<Head>> {
-        self.bytes.clear();
+        self.start = self.end;
+        if !self.is_pipelined || self.start == self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        }
         loop {
-            if let Some((head, behind)) = self.bytes.split_first_chunk() {
+            self.end = self.start;
+            if let Some((head, behind)) = self.bytes.get(self.start..).and_then(<[u8]>::split_first_chunk) {
                 let head = Head::decode(head).ok_or_else(nonsense)?;
                 if head.kind == kind::TRIM {
                     // Of a chunk that was done before it came.
-                    self.bytes.drain(..HEAD);
+                    self.start += HEAD;
                     continue;
                 }
-                return if behind.len() as u64 <= head.follow() { Ok(Some(head)) } else { Err(nonsense()) };
+                if !self.is_pipelined && behind.len() as u64 > head.follow() {
+                    return Err(nonsense());
+                }
+                self.end += HEAD;
+                return Ok(Some(head));
             }
+            self.make_place();
             match receive(&self.fd, &mut self.bytes)? {
                 0 if self.bytes.is_empty() => return Ok(None),
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -68,24 +88,40 @@ impl Frames {
         }
     }
 
+    /// Is the next frame there, or its beginning?
+    pub(crate) fn has_more(&self) -> bool {
+        self.bytes.len() > self.end
+    }
+
+    /// Moves what is read now to the front, where there is room behind it.
+    fn make_place(&mut self) {
+        self.bytes.drain(..self.start);
+        self.end -= self.start;
+        self.start = 0;
+    }
+
     /// Reads a small payload of the frame whose head this is, and shows it.
     pub(crate) fn lend(&mut self, head: &Head) -> io::Result<&[u8]> {
-        let end = usize::try_from(head.follow()).ok().and_then(|len| len.checked_add(HEAD));
-        let end = end.filter(|end| *end <= self.bytes.capacity()).ok_or_else(nonsense)?;
-        while self.bytes.len() < end {
+        let len = usize::try_from(head.follow()).ok().and_then(|len| len.checked_add(HEAD));
+        let len = len.filter(|len| *len <= self.bytes.capacity()).ok_or_else(nonsense)?;
+        while self.bytes.len() < self.start + len {
+            self.make_place();
             if receive(&self.fd, &mut self.bytes)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        match self.bytes.get(HEAD..) {
-            Some(payload) if self.bytes.len() == end => Ok(payload),
-            _ => Err(nonsense()),
+        self.end = self.start + len;
+        if !self.is_pipelined && self.bytes.len() > self.end {
+            return Err(nonsense());
         }
+        self.bytes.get(self.start + HEAD..self.end).ok_or_else(nonsense)
     }
 
     /// Reads the payload of the frame whose head this is, of any length; into a buffer that nobody needs, if it will do.
     pub(crate) fn take(&mut self, head: &Head, spare: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
-        let come = self.bytes.get(HEAD..).unwrap_or_default();
+        let behind = self.bytes.get(self.start + HEAD..).unwrap_or_default();
+        let come = usize::try_from(head.follow()).map_or(behind.len(), |len| len.min(behind.len()));
+        let come = behind.get(..come).unwrap_or_default();
         let fits = |spare: &Vec<u8>| {
             spare.capacity() as u64 >= head.follow() && spare.capacity() as u64 / 2 <= head.follow()
         };
@@ -93,6 +129,7 @@ impl Frames {
         payload.clear();
         make_room(&mut payload, head.follow().min(STEP.max(come.len() as u64)))?;
         payload.extend_from_slice(come);
+        self.end = self.start + HEAD + come.len();
         fill(&self.fd, &mut payload, head.follow())?;
         Ok(payload)
     }
@@ -175,6 +212,12 @@ pub(crate) fn send_now(fd: &OwnedFd, head: &Head, payload: &[u8]) -> bool {
     sent.is_ok_and(|sent| sent == HEAD + payload.len())
 }
 
+/// The same for frames that are put together.
+#[cfg_attr(not(feature = "engine"), allow(dead_code, reason = "only engines have them"))]
+pub(crate) fn send_bytes_now(fd: &OwnedFd, bytes: &[u8]) -> bool {
+    send_parts(fd, bytes, &[], SendFlags::DONTWAIT).is_ok_and(|sent| sent == bytes.len())
+}
+
 fn send_parts(fd: &OwnedFd, first: &[u8], second: &[u8], flags: SendFlags) -> io::Result<usize> {
     let parts = [IoSlice::new(first), IoSlice::new(second)];
     let flags = flags | SendFlags::NOSIGNAL;
@@ -246,6 +289,31 @@ mod tests {
         let (mut frames, theirs) = self::frames();
         assert!(send_now(&theirs, &head(1), b"xy"));
         assert_eq!(frames.next().expect_err("a byte too many").kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn frames_that_come_at_once_are_read_one_by_one() {
+        let (ours, theirs) = pair().expect("a pair");
+        let mut frames = Frames::pipelined(Arc::new(ours));
+        let lens = [0, 1, LARGE - 1, 3, LARGE, 2 * LARGE, 5, 0];
+        let writer = thread::spawn(move || {
+            for len in lens {
+                send(&theirs, &head(len as u64), &vec![len as u8; len]).expect("sent");
+            }
+        });
+        for len in lens {
+            let came = frames.next().expect("a frame").expect("not the end");
+            assert_eq!(came, head(len as u64));
+            let payload = if len <= 3 {
+                frames.lend(&came).expect("all").to_vec()
+            } else {
+                frames.take(&came, None).expect("all")
+            };
+            assert!(payload == vec![len as u8; len], "{len}");
+        }
+        writer.join().expect("the writer");
+        assert!(!frames.has_more());
+        assert!(frames.next().expect("no frame").is_none());
     }
 
     #[test]

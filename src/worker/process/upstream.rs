@@ -19,11 +19,12 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
+    help::help,
     here::{Here, here},
     placing::{Parcels, ids},
 };
 use crate::{
-    backend::{Arrival, Backend, Capabilities, Entry, Lane, PoolContext, Stats, Workers},
+    backend::{Arrival, Awaited, Backend, Capabilities, Entry, Lane, PoolContext, Stats, Workers},
     error::TaskError,
     function::{Counted, Names, Reply, named::Id},
     policy::CancellationPolicy,
@@ -56,21 +57,40 @@ impl Backend for Upstream {
         }
     }
 
-    fn start(&self, _: PoolContext) -> Result<Box<dyn Workers>, TaskError> {
+    fn start(&self, context: PoolContext) -> Result<Box<dyn Workers>, TaskError> {
         let here = here().ok_or_else(|| TaskError::Broken("this process is no worker".to_owned()))?;
-        Ok(Box::new(Forwarders { here }))
+        here.helping.is_ready(context);
+        Ok(Box::new(Forwarders { here, wanted: Mutex::default() }))
     }
 }
 
 struct Forwarders {
     here: &'static Here,
+    /// Those who are wanted while another comes, who wants them; on his own thread, they would nest. None while nobody comes.
+    wanted: Mutex<Option<Vec<Arrival>>>,
 }
 
 #[async_trait]
 impl Workers for Forwarders {
     fn wanted(&self, arrival: Arrival) {
-        if let Some(lane) = arrival.claim() {
-            Forwarder::start(self.here, lane);
+        {
+            let mut wanted = lock(&self.wanted);
+            if let Some(wanted) = &mut *wanted {
+                wanted.push(arrival);
+                return;
+            }
+            *wanted = Some(Vec::new());
+        }
+        let mut next = Some(arrival);
+        while let Some(arrival) = next {
+            if let Some(lane) = arrival.claim() {
+                Forwarder::start(self.here, lane);
+            }
+            let mut wanted = lock(&self.wanted);
+            next = wanted.as_mut().and_then(Vec::pop);
+            if next.is_none() {
+                *wanted = None;
+            }
         }
     }
 
@@ -100,6 +120,14 @@ impl Workers for Forwarders {
     fn awaited(&self) -> Option<Box<dyn Send + Sync>> {
         Some(leave(self.here))
     }
+
+    fn awaited_one(&self) -> Option<Box<dyn Send + Sync>> {
+        Some(Box::new(Left::new(self.here, true)))
+    }
+
+    fn help(&self, task: Awaited<'_>) -> bool {
+        help(self.here, task.task())
+    }
 }
 
 /// The task here waits for others of its pool, and another worker has its place, until this is dropped.
@@ -110,23 +138,17 @@ struct Left {
 
 /// Gives the place of this worker away until the guard is dropped.
 pub(crate) fn leave(here: &'static Here) -> Box<dyn Send + Sync> {
-    Box::new(Left::new(here))
+    Box::new(Left::new(here, false))
 }
 
-/// How many things a call waits for: its ticket, and their number.
-#[derive(Default)]
-struct Waits(u64, usize);
-
 impl Left {
-    fn new(here: &'static Here) -> Self {
+    fn new(here: &'static Here, held: bool) -> Self {
         let ticket = here.ticket();
         let mut waits = lock(&here.upstream.waits);
-        if waits.0 != ticket {
-            *waits = Waits(ticket, 0);
-        }
-        waits.1 += 1;
-        if waits.1 == 1 && ticket != 0 {
-            here.upstream.post(here, ToPool::Leave { ticket });
+        let waits = waits.entry(ticket).or_default();
+        *waits += 1;
+        if *waits == 1 && ticket != 0 {
+            here.upstream.post(here, ToPool::Leave { ticket, held });
         }
         Self { here, ticket }
     }
@@ -136,11 +158,14 @@ impl Drop for Left {
     fn drop(&mut self) {
         let Self { here, ticket } = *self;
         let mut waits = lock(&here.upstream.waits);
-        // What outlives its call is not one of the next call's.
-        if waits.0 == ticket {
-            waits.1 -= 1;
-            if waits.1 == 0 && ticket != 0 {
-                here.upstream.post(here, ToPool::Rejoin { ticket });
+        // What outlives its call finds nothing here.
+        if let Some(n) = waits.get_mut(&ticket) {
+            *n -= 1;
+            if *n == 0 {
+                waits.remove(&ticket);
+                if ticket != 0 {
+                    here.upstream.post(here, ToPool::Rejoin { ticket });
+                }
             }
         }
     }
@@ -161,7 +186,10 @@ enum Letter {
 #[derive(Default)]
 pub(crate) struct Sendings {
     next: AtomicU64,
-    waits: Mutex<Waits>,
+    /// How many things each call that is under way waits for.
+    waits: Mutex<HashMap<u64, usize>>,
+    /// The numbers of tasks that were passed on, by their address.
+    numbers: Mutex<HashMap<usize, u64>>,
     forwarders: Mutex<HashMap<u64, Arc<Forwarder>>>,
     end: Mutex<End>,
     /// Something was posted since it was last flushed.
@@ -187,12 +215,27 @@ impl Sendings {
         }
     }
 
-    fn post(&self, here: &'static Here, message: ToPool) {
+    /// A call is over, and what it waited for.
+    pub(super) fn over(&self, ticket: u64) {
+        lock(&self.waits).remove(&ticket);
+    }
+
+    /// By which number the pool knows a task, if it was passed on and is not over.
+    pub(super) fn number_of(&self, task: &Entry) -> Option<u64> {
+        lock(&self.numbers).get(&address(task)).copied()
+    }
+
+    /// It is performed here, and its result on the way.
+    pub(super) fn number_is_over(&self, task: &Entry) {
+        lock(&self.numbers).remove(&address(task));
+    }
+
+    pub(super) fn post(&self, here: &'static Here, message: ToPool) {
         self.post_letter(here, Letter::Message(message));
     }
 
     /// Posts what names these. What the pool has not got from this call goes before it.
-    fn post_naming(&self, here: &'static Here, names: &Names, message: ToPool) {
+    pub(super) fn post_naming(&self, here: &'static Here, names: &Names, message: ToPool) {
         if names.is_empty() {
             return self.post(here, message);
         }
@@ -272,6 +315,10 @@ impl Sendings {
     }
 }
 
+fn address(task: &Entry) -> usize {
+    Arc::as_ptr(task).cast::<()>().addr()
+}
+
 /// What became of a call.
 struct Ended {
     id: u64,
@@ -327,6 +374,7 @@ impl Forwarder {
             && let Some((_, task)) = state.sent.take_if(|(sent, _)| *sent == id)
             && let Some(lane) = &state.lane
         {
+            lock(&self.here.upstream.numbers).remove(&address(&task));
             match task.stop_asked() {
                 Some(reason) => lane.stopped_call(&task, reason),
                 None => {
@@ -361,6 +409,7 @@ impl Forwarder {
                     };
                     if lane.begin_call(&task) {
                         state.was_stopped = false;
+                        lock(&self.here.upstream.numbers).insert(address(&task), submission.id);
                         state.sent = Some((submission.id, task));
                         lock(&self.here.upstream.forwarders).insert(submission.id, Arc::clone(self));
                         let message = ToPool::Submit(Box::new(submission));

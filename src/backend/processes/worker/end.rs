@@ -45,8 +45,7 @@ impl Worker {
         let after = now.checked_add(grace).unwrap_or_else(|| now + Duration::from_secs(1 << 30));
         let (next, step) = match state.phase {
             Phase::Stopping { next, step: Step::Asked } if next <= now => {
-                if !Self::is_front_alone(state) {
-                    self.again.store(true, Ordering::SeqCst);
+                if !self.is_front_alone(state) {
                     return;
                 }
                 self.child.signal_group(Signal::TERM);
@@ -58,8 +57,7 @@ impl Worker {
             }
             Phase::Stopping { next, step } => (next, step),
             _ => {
-                if !Self::is_front_alone(state) {
-                    self.again.store(true, Ordering::SeqCst);
+                if !self.is_front_alone(state) {
                     return;
                 }
                 state.link.ask_to_stop(ticket);
@@ -78,10 +76,14 @@ impl Worker {
     }
 
     /// Takes back what is behind the front. If some of that has begun, the front is over, and its reply is there: a signal would hit
-    /// another.
-    fn is_front_alone(state: &mut State) -> bool {
+    /// another. Where that is not known at once, the worker is looked after again when it is.
+    fn is_front_alone(self: &Arc<Self>, state: &mut State) -> bool {
         Self::recall_behind(state, 1);
-        state.sent.len() < 2
+        let is_alone = state.sent.len() < 2;
+        if !is_alone && state.link.ahead().is_none() {
+            self.again.store(true, Ordering::SeqCst);
+        }
+        is_alone
     }
 
     /// Kills the process. What it has not begun goes elsewhere; the rest follows when it is dead.
@@ -118,9 +120,12 @@ impl Worker {
             if state.has_worked {
                 lane.tell_lost(&how);
             }
+            self.lose_nested(&how);
             let state_link = &state.link;
+            let is_begun = usize::from(mem::replace(&mut state.is_begun, true));
             for (n, call) in state.sent.drain(..).enumerate().rev() {
-                if n > 0 && !lane.begin_call(&call.task) {
+                state_link.forget(call.ticket);
+                if n >= is_begun && !lane.begin_call(&call.task) {
                     continue;
                 }
                 if state_link.is_sent(call.ticket) {
@@ -140,6 +145,7 @@ impl Worker {
                 }
             }
         }
+        self.nested.end();
         self.lose_all();
         lock(&self.watches).clear();
         self.inner.rejoin();

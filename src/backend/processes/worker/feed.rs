@@ -185,7 +185,10 @@ impl Worker {
                     state.next_ticket += 1;
                 }
                 false => {
-                    if task.recall() {
+                    // It has not left, so this is decided at once.
+                    let is_back = task.recall();
+                    link.withdrawn(state.next_ticket);
+                    if is_back {
                         lane.put_back(task);
                     } else {
                         lane.found_withdrawn();
@@ -198,6 +201,10 @@ impl Worker {
 
     /// Withdraws what is behind the first `keep` calls and puts it back into the queue.
     pub(super) fn recall_behind(state: &mut State, keep: usize) -> usize {
+        if state.link.ahead().is_some() {
+            // Each is asked for; those that have not left are back now, the others when the worker's agent has answered.
+            return Self::ask_back(state, keep);
+        }
         let mut count = 0;
         while state.sent.len() > keep {
             let Some(last) = state.sent.back() else { break };
@@ -217,6 +224,26 @@ impl Worker {
             }
         }
         count
+    }
+
+    fn ask_back(state: &mut State, keep: usize) -> usize {
+        let before = state.sent.len();
+        let mut n = before;
+        while n > keep.max(usize::from(state.is_begun)) {
+            n -= 1;
+            let Some(call) = state.sent.get(n) else { break };
+            if call.task.state() == TaskState::Finished {
+                let Some(call) = state.sent.remove(n) else { break };
+                Self::drop_withdrawn(state, call);
+            } else if call.task.recall() {
+                let Some(call) = state.sent.remove(n) else { break };
+                state.link.withdrawn(call.ticket);
+                if let Some(lane) = &state.lane {
+                    lane.put_back(call.task);
+                }
+            }
+        }
+        before - state.sent.len()
     }
 
     /// Gives half of what waits here to a worker that has nothing to do.

@@ -28,10 +28,11 @@ use std::{
 
 mod end;
 mod feed;
+mod nested;
 mod placing;
 mod talk;
 
-use self::placing::Placing;
+use self::{nested::AllNested, placing::Placing};
 use super::{
     body::Body,
     captured::Capture,
@@ -42,7 +43,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    backend::{lane::Lane, queue::Entry, seat::Seat},
+    backend::{Wait, lane::Lane, queue::Entry, seat::Seat},
     runtime::{
         Alarm,
         reactor::{Trigger, Watch, Watcher, watch},
@@ -64,6 +65,7 @@ pub(super) struct Worker {
     inner: Inner,
     session: Session,
     placing: Placing,
+    nested: AllNested,
     size: Size,
     /// Taken without waiting, by who looks after the worker.
     state: Mutex<State>,
@@ -77,6 +79,7 @@ pub(super) struct Worker {
     recall: AtomicBool,
     /// The call that waits for others of its pool, and the one that waits for the pool's end; or 0.
     left: AtomicU64,
+    left_held: AtomicBool,
     ending: AtomicU64,
     watches: Mutex<Vec<Watch>>,
     /// Until it is buried, a worker keeps itself.
@@ -90,6 +93,8 @@ struct State {
     phase: Phase,
     /// The front, which has begun, and those behind it.
     sent: VecDeque<OnItsWay>,
+    /// The front has begun. Else nobody knows yet whether it will: it was asked for when it was behind another.
+    is_begun: bool,
     /// Who is to be woken when nobody looks after the worker any more.
     wakers: Vec<Waker>,
     /// The front waits for the pool's end, as of now.
@@ -164,6 +169,7 @@ impl Worker {
             link,
             phase: Phase::Starting,
             sent: VecDeque::new(),
+            is_begun: true,
             released: 0,
             wakers: Vec::new(),
             awaits_end: false,
@@ -187,6 +193,7 @@ impl Worker {
             inner: Inner::default(),
             session: Session::default(),
             placing: Placing::default(),
+            nested: AllNested::default(),
             size,
             child,
             state: Mutex::new(state),
@@ -195,6 +202,7 @@ impl Worker {
             dead: AtomicBool::new(false),
             recall: AtomicBool::new(false),
             left: AtomicU64::new(0),
+            left_held: AtomicBool::new(false),
             ending: AtomicU64::new(0),
             watches: Mutex::default(),
             keep: Mutex::default(),
@@ -353,6 +361,7 @@ impl Worker {
             state.phase = Phase::Working;
             state.has_worked = true;
         }
+        self.take_back(state);
         // In this order: what a worker wrote before it died is there when its death is seen, and the link was closed.
         let is_dead = self.dead.load(Ordering::SeqCst);
         let is_closed = is_dead && state.link.close();
@@ -416,7 +425,8 @@ impl Worker {
         if is_left && state.released != front {
             // What was sent ahead would wait as well.
             Self::recall_behind(state, 1);
-            self.inner.leave(&self.seat);
+            let held = self.left_held.load(Ordering::SeqCst);
+            self.inner.leave(&self.seat, if held { Wait::Held } else { Wait::Freely });
             state.released = front;
         } else if !is_left && state.released != 0 {
             state.released = 0;
@@ -465,6 +475,11 @@ impl Worker {
             return false;
         };
         let Some(lane) = &state.lane else { return false };
+        if !mem::replace(&mut state.is_begun, true) && !lane.begin_call(&front) {
+            // It was asked for too late, and nobody wants what came of it.
+            Self::promote(state);
+            return true;
+        }
         if state.tasks_done == 0
             && let Some(crew) = self.crew()
         {
@@ -508,6 +523,10 @@ impl Worker {
             if front.ticket == ticket {
                 return Some(front.task);
             }
+            if front.ticket < ticket && state.link.ahead().is_some_and(|ahead| ahead.is_back(front.ticket)) {
+                Self::give_back(state, front);
+                continue;
+            }
             // One that was withdrawn is over.
             if front.ticket > ticket || front.task.state() != TaskState::Finished {
                 state.sent.push_front(front);
@@ -529,12 +548,55 @@ impl Worker {
     fn promote(state: &mut State) {
         while let Some(front) = state.sent.front() {
             let Some(lane) = &state.lane else { return };
+            let is_withdrawn = front.task.state() == TaskState::Finished;
+            if !is_withdrawn && !state.link.begin(front.ticket) {
+                // The worker's agent says soon whether it will.
+                state.is_begun = false;
+                return;
+            }
             if lane.begin_call(&front.task) {
+                state.is_begun = true;
                 return;
             }
             // It was withdrawn, and the pool was told.
             let Some(front) = state.sent.pop_front() else { return };
             state.link.withdrawn(front.ticket);
+        }
+        state.is_begun = true;
+    }
+
+    /// Puts a call back into the queue that its worker's agent has given back.
+    fn give_back(state: &mut State, call: OnItsWay) {
+        if call.task.recall() {
+            state.link.withdrawn(call.ticket);
+            if let Some(lane) = &state.lane {
+                lane.put_back(call.task);
+            }
+        } else {
+            // Who cancelled it meanwhile found that it was back.
+            Self::drop_withdrawn(state, call);
+        }
+    }
+
+    /// Hears what became of calls that were asked for.
+    fn take_back(self: &Arc<Self>, state: &mut State) {
+        let Some(ahead) = state.link.ahead().filter(|ahead| ahead.take_news()).cloned() else { return };
+        let mut n = usize::from(state.is_begun);
+        let before = state.sent.len();
+        while let Some(call) = state.sent.get(n) {
+            if !ahead.is_back(call.ticket) {
+                n += 1;
+            } else if let Some(call) = state.sent.remove(n) {
+                Self::give_back(state, call);
+            }
+        }
+        if !state.is_begun {
+            Self::promote(state);
+        }
+        if state.sent.len() < before
+            && let Some(lane) = &state.lane
+        {
+            lane.call_others();
         }
     }
 

@@ -223,6 +223,15 @@ impl Worker {
         mine
     }
 
+    /// The same of a call that was performed inside of another.
+    pub(super) fn take_named_within(&self, ticket: u64) -> Names {
+        let mut back = lock(&self.placing.back);
+        let (sent, named) = (back.sent.remove(&ticket), back.named.remove(&ticket));
+        drop(back);
+        drop(sent);
+        named.unwrap_or_default()
+    }
+
     /// It wants something that it has not got, and may not be about to get.
     pub(super) fn was_asked(self: &Arc<Self>, id: Id) {
         let is_coming = lock(&self.placing.out).has.get(&id).is_some_and(|has| has.strong_count() > 0);

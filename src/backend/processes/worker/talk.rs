@@ -4,8 +4,12 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{State, Worker};
 use crate::{
-    backend::processes::{control::Heard, inner::Farewell, session::find_all},
+    backend::{
+        Wait,
+        processes::{control::Heard, inner::Farewell, session::find_all},
+    },
     error::TaskError,
+    function::Counted,
     policy::CancellationPolicy,
     wire::control::{ToPool, ToWorker},
 };
@@ -82,12 +86,18 @@ impl Worker {
                     Farewell::say(self, &pool);
                 }
             }
-            ToPool::Leave { ticket } => {
-                self.left.store(ticket, Ordering::SeqCst);
-                self.look_after();
+            ToPool::Leave { ticket, held } => {
+                let how = if held { Wait::Held } else { Wait::Freely };
+                if !self.nested.leave(ticket, how) {
+                    self.left_held.store(held, Ordering::SeqCst);
+                    self.left.store(ticket, Ordering::SeqCst);
+                    self.look_after();
+                }
             }
             ToPool::Rejoin { ticket } => {
-                if self.left.compare_exchange(ticket, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                if !self.nested.rejoin(ticket)
+                    && self.left.compare_exchange(ticket, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+                {
                     self.look_after();
                 }
             }
@@ -95,7 +105,10 @@ impl Worker {
                 let find = |state: &mut State| {
                     state.sent.iter().find(|call| call.ticket == ticket).map(|call| call.task.id())
                 };
-                if let Some(task) = self.in_passing(find).flatten().or_else(|| self.seat.current_id()) {
+                if let Some(task) = self.nested.task(ticket) {
+                    crew.progressed(task, done, total);
+                } else if let Some(task) = self.in_passing(find).flatten().or_else(|| self.seat.current_id())
+                {
                     crew.progressed(task, done, total);
                 }
             }
@@ -109,6 +122,11 @@ impl Worker {
             ToPool::Make { object, kind } => self.session.make(object, &kind),
             ToPool::Keep { objects } => self.session.keep(&objects),
             ToPool::Unkeep { object } => self.session.unkeep(object),
+            ToPool::Claim { id } => self.inner.claim(self, id),
+            ToPool::Performed { ticket, counts: (completed, failed, cancelled), has_failed, bytes } => {
+                let counted = Counted { completed, failed, cancelled };
+                self.has_performed(ticket, counted, bytes, has_failed);
+            }
         }
     }
 }
