@@ -143,6 +143,7 @@
 //! | `async-std` | pools use async-std; it is discontinued (RUSTSEC-2025-0052), new programs choose another |
 //! | `smol` | pools use smol's global executor |
 //! | `processes` (default) | the backend of that name, on Linux |
+//! | `mpi` | the backend of that name: the ranks of an MPI job, whose library is loaded when the program runs; on Linux |
 //! | `config` | `config::PoolConfig`: settings from TOML files and the environment |
 //! | `clap` | `config::ParallelArgs`: the same from a command line that clap reads |
 //! | `graph` | `graph::TaskGraph`: tasks that depend on each other |
@@ -194,8 +195,12 @@ mod wire;
 pub use backend::dask::Dask;
 #[cfg(all(any(feature = "dask", feature = "ray"), target_os = "linux"))]
 pub use backend::engine::Mode;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub use backend::mpi::{Mpi, MpiLauncher};
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub use backend::processes::{Processes, StartMethod, Transport};
+#[cfg(all(feature = "ray", target_os = "linux"))]
+pub use backend::ray::Ray;
 pub use backend::{
     BackendSpec, Capabilities, Event, EventKind, Events, Stats, WorkerInfo, serial::Serial, tasks::Tasks,
     threads::Threads,
@@ -253,6 +258,11 @@ pub mod __private {
 #[doc(hidden)]
 #[path = "fuzz.rs"]
 pub mod __fuzz;
+
+#[cfg(polypool_loom)]
+#[doc(hidden)]
+#[path = "models/mod.rs"]
+pub mod __models;
 
 /// The README's programs are tested like everything else.
 #[cfg(doctest)]

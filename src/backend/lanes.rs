@@ -32,15 +32,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use super::{pool::Pool, queue::Entry, seat::Seat};
-use crate::{runtime::is_blocking, sys::lock::lock};
+use crate::{
+    runtime::is_blocking,
+    sys::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock},
+};
 
 pub(super) struct Lanes {
     /// The user's `max_workers`; 0 for backends whose tasks run in the polls of their handles.
@@ -240,7 +240,8 @@ impl Lanes {
 
     /// Who was called is here, and looks at the queue next.
     pub(super) fn arrived(&self) {
-        self.arriving.store(false, Ordering::SeqCst);
+        // A swap, which costs no more than such a store: models know one order of swaps alone.
+        self.arriving.swap(false, Ordering::SeqCst);
     }
 
     fn pop_sleeper(&self) -> Option<Arc<Seat>> {

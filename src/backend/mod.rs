@@ -27,10 +27,14 @@ mod meter;
 #[cfg(not(feature = "metrics"))]
 #[path = "no_meter.rs"]
 mod meter;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub(crate) mod mpi;
 pub(crate) mod pool;
 #[cfg(all(feature = "processes", target_os = "linux"))]
 pub(crate) mod processes;
 mod queue;
+#[cfg(all(feature = "ray", target_os = "linux"))]
+pub(crate) mod ray;
 mod registry;
 pub(crate) mod room;
 pub(crate) mod seat;
@@ -48,6 +52,8 @@ pub use job::Job;
 pub use lane::{Arrival, Lane, Single};
 pub(crate) use lanes::{Released, Wait};
 pub(crate) use queue::Entry;
+#[cfg(polypool_loom)]
+pub(crate) use queue::Queue;
 pub use registry::register;
 pub(crate) use registry::{is_registered, make as make_registered, names as registered_names};
 

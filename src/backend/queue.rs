@@ -15,15 +15,12 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     mem,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::Arc,
 };
 
 use crate::{
     error::TaskError,
-    sys::lock::lock,
+    sys::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock},
     task::{AnyTask, TaskId, TaskState},
 };
 
@@ -157,6 +154,13 @@ impl Queue {
         if leftovers >= SWEEP_FROM && leftovers.is_multiple_of(SWEEP_FROM) {
             self.sweep();
         }
+    }
+
+    /// Sweeps for the one leftover of a model.
+    #[cfg(polypool_loom)]
+    pub(crate) fn sweep_now(&self) {
+        self.leftovers.fetch_add(1, Ordering::Relaxed);
+        self.sweep();
     }
 
     /// Such an entry was taken.

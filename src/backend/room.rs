@@ -5,12 +5,15 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use crate::{
-    sys::{copy::copy, lock::lock},
+    sys::{
+        copy::copy,
+        sync::{Mutex, lock},
+    },
     task::catch::wake,
 };
 

@@ -5,10 +5,7 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     mem,
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Weak},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -24,7 +21,7 @@ use super::{
 use crate::{
     error::TaskError,
     runtime::is_blocking,
-    sys::lock::lock,
+    sys::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, lock, thread_local},
     task::{
         AnyTask, Host, Left, Tally, TaskId, TaskOptions, Told,
         catch::{discard, wake},
@@ -462,7 +459,8 @@ impl Seat {
 
     /// Called under the lock of the sleepers by who takes it out of them, and followed by `wake`.
     pub(super) fn set_woken(&self) {
-        self.woken.store(true, Ordering::SeqCst);
+        // A swap, which costs no more than such a store: models know one order of swaps alone.
+        self.woken.swap(true, Ordering::SeqCst);
     }
 
     pub(super) fn wake(&self) {

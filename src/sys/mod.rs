@@ -15,6 +15,8 @@ mod entry;
 #[cfg(target_os = "linux")]
 pub(crate) mod image;
 pub(crate) mod lock;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub(crate) mod mpi;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;
 pub(crate) mod quiet;
@@ -23,9 +25,13 @@ pub(crate) mod ready;
 #[cfg(target_os = "linux")]
 pub(crate) mod roomy;
 pub(crate) mod sealed;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(polypool_loom)))]
+pub(crate) mod shm;
+#[cfg(all(target_os = "linux", polypool_loom))]
+#[path = "modelled.rs"]
 pub(crate) mod shm;
 pub(crate) mod stack;
+pub(crate) mod sync;
 pub(crate) mod ticks;
 #[cfg(target_os = "linux")]
 pub(crate) mod zst;

@@ -19,10 +19,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -40,7 +37,7 @@ use super::{
 use crate::{
     error::TaskError,
     function::{Call, Reply},
-    sys::lock::lock,
+    sys::sync::{AtomicU64, Mutex, Ordering, lock},
 };
 
 /// How the code of a task ended.

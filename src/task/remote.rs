@@ -24,10 +24,7 @@ use std::{
     future::Future,
     mem,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -44,7 +41,7 @@ use crate::{
     error::TaskError,
     function::{Around, Call, Counted, Names, Reply, perform},
     runtime::block_on,
-    sys::lock::lock,
+    sys::sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock},
 };
 
 /// Who holds a call that was sent ahead.

@@ -8,10 +8,12 @@
 //! 4096+2N  what is done of a chunk
 //! ```
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
 use super::ring::Place;
-use crate::sys::{crash::LONGEST, shm::Mapping};
+use crate::sys::{
+    crash::LONGEST,
+    shm::Mapping,
+    sync::{AtomicU32, AtomicU64, Ordering, fence},
+};
 
 /// Arguments and results of this size and more go through an arena and not through a ring.
 pub(crate) const LARGE: usize = 64 << 10;
@@ -44,9 +46,60 @@ pub(crate) fn asleep(memory: &Mapping) -> &AtomicU32 {
     memory.word32(512)
 }
 
+/// For the worker: announces that it sleeps. False when there is something for it after all, and it is to look again.
+///
+/// The worker: 1. stores `asleep`; 2. a fence; 3. reads the tail of the calls, in `is_idle`. The pool, in [`rouse`]: 1. the tail is
+/// stored; 2. a fence; 3. `asleep` is read. One of the two sees the other. Both sides swap, which costs no more than such a store:
+/// models know one order of swaps alone.
+pub(crate) fn lie_down(memory: &Mapping, is_idle: impl FnOnce() -> bool) -> bool {
+    asleep(memory).swap(1, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
+    let is_idle = is_idle();
+    if !is_idle {
+        get_up(memory);
+    }
+    is_idle
+}
+
+/// For the worker: it sleeps no more.
+pub(crate) fn get_up(memory: &Mapping) {
+    asleep(memory).swap(0, Ordering::SeqCst);
+}
+
+/// For the pool, when there is something new: true when the worker sleeps, and is to be woken by who asks.
+pub(crate) fn rouse(memory: &Mapping) -> bool {
+    take_mark(asleep(memory))
+}
+
 /// 1 when the pool wants its bell rung for the next reply.
 pub(crate) fn armed(memory: &Mapping) -> &AtomicU32 {
     memory.word32(640)
+}
+
+/// For the pool: asks for the bell. False when there is a reply already. The same as [`lie_down`], with the sides changed.
+pub(crate) fn arm(memory: &Mapping, is_idle: impl FnOnce() -> bool) -> bool {
+    armed(memory).swap(1, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
+    let is_idle = is_idle();
+    if !is_idle {
+        disarm(memory);
+    }
+    is_idle
+}
+
+pub(crate) fn disarm(memory: &Mapping) {
+    armed(memory).swap(0, Ordering::SeqCst);
+}
+
+/// For the worker, when there is a new reply: true when it is to ring the bell.
+pub(crate) fn wants_bell(memory: &Mapping) -> bool {
+    take_mark(armed(memory))
+}
+
+/// Takes a mark that the other side sets before it looks for what was stored here before this.
+fn take_mark(mark: &AtomicU32) -> bool {
+    fence(Ordering::SeqCst);
+    mark.load(Ordering::Relaxed) == 1 && mark.swap(0, Ordering::SeqCst) == 1
 }
 
 /// The ticket of the call that is asked to stop; of the one whose waiting inputs nobody wants.

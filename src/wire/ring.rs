@@ -8,12 +8,12 @@
 //! A frame is [`WORDS`] words and a payload, padded to whole words, in one piece: one that does not fit before the end of the
 //! ring begins at its start, behind a frame of kind [`PAD`].
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
-use crate::sys::shm::Mapping;
+use crate::sys::{
+    shm::Mapping,
+    sync::{AtomicU64, Ordering},
+};
 
 /// Where a ring is in its memory.
 #[derive(Debug, Clone, Copy)]

@@ -6,6 +6,11 @@ use crate::backend::{Wait, pool::Pool, seat};
 
 #[cfg(all(feature = "engine", target_os = "linux"))]
 pub(crate) mod agent;
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+pub(crate) mod mpi;
+#[cfg(not(all(feature = "mpi", target_os = "linux")))]
+#[path = "no_mpi.rs"]
+mod mpi;
 #[cfg(not(all(feature = "processes", target_os = "linux")))]
 pub(crate) mod no_process;
 #[cfg(all(feature = "processes", target_os = "linux"))]

@@ -1,7 +1,7 @@
 //! How tasks end that do not end by themselves, and how the pool ends. Owns what a policy does, and when the pool is gone.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -16,7 +16,7 @@ use crate::{
     },
     error::TaskError,
     policy::CancellationPolicy,
-    sys::lock::lock,
+    sys::sync::{Ordering, lock},
     task::{
         Ending, Kind, Resolved,
         catch::{discard, wake},

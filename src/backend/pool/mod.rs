@@ -6,10 +6,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, Mutex, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock, Weak},
     task::Waker,
     time::Instant,
 };
@@ -30,7 +27,10 @@ use crate::{
     error::TaskError,
     function,
     runtime::Port,
-    sys::{copy::copy, lock::lock},
+    sys::{
+        copy::copy,
+        sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock},
+    },
     task::{AnyTask, Kind, TaskId, TaskOptions, TaskState},
 };
 

@@ -11,7 +11,7 @@ use tracing::{Event, Level, Metadata, Value, level_filters::LevelFilter};
 use tracing_core::{
     Kind,
     callsite::{self, Callsite, Identifier},
-    field::FieldSet,
+    field::{FieldSet, display},
 };
 
 use crate::{sys::lock::lock, task::catch::catch, wire::control::Record};
@@ -67,7 +67,7 @@ fn by_tracing(record: &Record, worker: usize) {
         let fields = metadata.fields();
         let mut names = fields.iter();
         let (Some(message), Some(number)) = (names.next(), names.next()) else { return };
-        let text = format_args!("{}", record.message);
+        let text = display(&record.message);
         let worker = worker as u64;
         let values = [(&message, Some(&text as &dyn Value)), (&number, Some(&worker as &dyn Value))];
         dispatch.event(&Event::new(metadata, &fields.value_set(&values)));

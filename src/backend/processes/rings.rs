@@ -110,12 +110,8 @@ impl RingLink {
     }
 
     fn wake(&self) {
-        // 1. the ring's tail is stored; 2. this fence; 3. `asleep` is read. The worker: 1. stores `asleep`; 2. a fence; 3. reads
-        // the tail. One of the two sees the other.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        let asleep = layout::asleep(&self.memory);
-        if asleep.load(Ordering::Relaxed) == 1 && asleep.swap(0, Ordering::SeqCst) == 1 {
-            shm::wake(asleep);
+        if layout::rouse(&self.memory) {
+            shm::wake(layout::asleep(&self.memory));
         }
     }
 
@@ -193,14 +189,7 @@ impl RingLink {
 
     /// Asks for the bell at the next reply. False when there is one already.
     pub(super) fn arm(&mut self) -> bool {
-        let armed = layout::armed(&self.memory);
-        armed.store(1, Ordering::SeqCst);
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if self.replies.is_empty() {
-            return true;
-        }
-        armed.store(0, Ordering::SeqCst);
-        false
+        layout::arm(&self.memory, || self.replies.is_empty())
     }
 
     /// A buffer for the next large result.
@@ -223,7 +212,7 @@ impl RingLink {
     }
 
     pub(super) fn disarm(&self) {
-        layout::armed(&self.memory).store(0, Ordering::SeqCst);
+        layout::disarm(&self.memory);
     }
 
     /// A worker that waits for room in the ring of replies looks again.

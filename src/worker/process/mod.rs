@@ -55,6 +55,7 @@ pub fn init() {
         Some(_) => start::start(),
         None => {}
     }
+    super::mpi::enter();
 }
 
 /// What the system calls before `main` where `worker_main!` is linked in.
@@ -72,6 +73,7 @@ pub extern "C" fn before_main() {
         }
         _ => {}
     }
+    super::mpi::enter();
 }
 
 /// The mark of a worker that starts as early as it can, and of one that starts in `init`.

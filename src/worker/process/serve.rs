@@ -2,10 +2,7 @@
 
 use std::{
     os::fd::OwnedFd,
-    sync::{
-        Arc,
-        atomic::{Ordering, fence},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -153,14 +150,9 @@ impl Serve {
         self.ring();
     }
 
-    /// Rings the pool's bell if it wants that. See [`layout::armed`].
+    /// Rings the pool's bell if it wants that.
     fn ring(&self) {
-        fence(Ordering::SeqCst);
-        let armed = layout::armed(&self.memory);
-        if armed.load(Ordering::Relaxed) == 1
-            && armed.swap(0, Ordering::SeqCst) == 1
-            && ring(&self.bell).is_err()
-        {
+        if layout::wants_bell(&self.memory) && ring(&self.bell).is_err() {
             // A task closed it.
             exit_now(CONFUSED);
         }
@@ -186,19 +178,15 @@ impl Serve {
                 std::hint::spin_loop();
             }
         }
-        let asleep = layout::asleep(&self.memory);
-        asleep.store(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        let is_awaited = layout::leave(&self.memory).load(Ordering::SeqCst) == 0 && self.calls.is_empty();
-        if is_awaited {
-            let was_woken = shm::wait(asleep, 1, self.bench.is_warm().then_some(COOLING));
-            asleep.store(0, Ordering::SeqCst);
+        let is_idle = || layout::leave(&self.memory).load(Ordering::SeqCst) == 0 && self.calls.is_empty();
+        if layout::lie_down(&self.memory, is_idle) {
+            let patience = self.bench.is_warm().then_some(COOLING);
+            let was_woken = shm::wait(layout::asleep(&self.memory), 1, patience);
+            layout::get_up(&self.memory);
             if !was_woken {
                 self.bench.cool_down();
             }
-            return;
         }
-        asleep.store(0, Ordering::SeqCst);
     }
 }
 

@@ -1,0 +1,1 @@
+//! Nothing: `../models.rs` is what there is here.

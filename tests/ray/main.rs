@@ -1,0 +1,25 @@
+//! What concerns the backend `ray` alone: its clusters, which are real ones on the loopback interface, what becomes of tasks when parts
+//! of them end, and what its users may say wrongly. What every backend must do is in `tests/conformance`.
+
+#![cfg(all(feature = "ray", target_os = "linux"))]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test binary has no outside, and a panic is how it fails"
+)]
+
+polypool::worker_main!();
+
+mod cluster;
+mod ground;
+#[path = "../processes/proc.rs"]
+#[allow(dead_code, reason = "the tests of `processes` use the rest")]
+mod proc;
+
+mod bad_input;
+mod client;
+mod elastic;
+mod ends;
+mod local;
+mod modes;
+mod programs;
