@@ -161,6 +161,7 @@ impl Child {
     }
 
     /// The same, for so long at most.
+    #[cfg(any(feature = "dask", feature = "ray"))]
     pub(crate) fn wait_for(&self, limit: Duration) -> io::Result<Option<Ended>> {
         poll(self.pidfd(), Some(limit))?;
         self.try_wait()

@@ -23,11 +23,11 @@ pub fn play(role: &str) -> ExitCode {
         "code" => return ExitCode::from(3),
         "panic" => panic!("as it is meant"),
         "abort" => {
-            started();
+            let _pool = started();
             std::process::abort();
         }
         "busy" => {
-            started();
+            let _pool = started();
             sleep(Duration::from_secs(600));
         }
         "lost-worker" => lost_worker(&pool()),
