@@ -276,7 +276,7 @@ impl Inside {
         match step {
             Some(Step::Asked) => worker.say_apart(ToWorker::Stop { ticket: self.ticket }),
             // It may be gone already.
-            Some(Step::Terminated) => drop(worker.child.signal_group(Signal::TERM)),
+            Some(Step::Terminated) => worker.child.signal_group(Signal::TERM),
             None => worker.kill(),
         }
     }
