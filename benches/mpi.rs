@@ -56,7 +56,8 @@ mod bench {
                 let native = job(&mpiexec, &native(&python, tasks, calls), None);
                 // As many as take about as long.
                 let sizes = format!("{},{calls}", 20 * tasks);
-                let ours = job(&mpiexec, &[env::current_exe().expect("this").display().to_string()], Some(&sizes));
+                let ours =
+                    job(&mpiexec, &[env::current_exe().expect("this").display().to_string()], Some(&sizes));
                 for (name, figure) in ours {
                     let Some(native) = native.get(&name) else { continue };
                     let ratio = figure / native;
@@ -141,9 +142,12 @@ mod bench {
     /// What the processes of this program use that has used most of two seconds.
     fn idle() -> f64 {
         let this = fs::read_link("/proc/self/exe").expect("proc");
-        let pids = fs::read_dir("/proc").expect("proc").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let pids: Vec<String> =
-            pids.filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == this)).collect();
+        let pids = fs::read_dir("/proc")
+            .expect("proc")
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let pids: Vec<String> = pids
+            .filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == this))
+            .collect();
         let before: Vec<f64> = pids.iter().map(|pid| seconds(pid)).collect();
         let start = Instant::now();
         sleep(Duration::from_secs(2));

@@ -273,10 +273,8 @@ fn a_bounded_queue_and_a_deep_recursion_are_no_contradiction() {
     }
 
     let _alone = alone();
-    for backend in ["threads", "tasks"] {
-        let pool = Executor::builder().backend(backend).max_workers(2).max_pending(1).build().unwrap();
-        assert_eq!(pool.submit(patient, 500).blocking_join().unwrap(), 125_250);
-    }
+    let pool = Executor::builder().backend("threads").max_workers(2).max_pending(1).build().unwrap();
+    assert_eq!(pool.submit(patient, 500).blocking_join().unwrap(), 125_250);
 }
 
 #[cfg(feature = "processes")]
@@ -420,33 +418,6 @@ mod processes {
         let _alone = alone();
         for pool in pools() {
             assert!(pool.submit(level, BEYOND).blocking_join().unwrap());
-        }
-    }
-
-    #[test]
-    fn output_of_what_a_process_performs_within_another_call_is_its_own() {
-        fn level(n: u64) -> (String, Vec<String>) {
-            if n > 0 {
-                let options = TaskOptions::new().capture_output(true);
-                let report = own_pool().submit_with(options, level, n - 1);
-                let report = block_on(report.report());
-                let (mut inner, mut all) = report.result.unwrap();
-                print!("level {n}");
-                all.push(report.stdout);
-                inner.push('.');
-                return (inner, all);
-            }
-            print!("the bottom");
-            (String::new(), Vec::new())
-        }
-        let _alone = alone();
-        for pool in pools() {
-            let (dots, all) = pool.submit(level, BEYOND).blocking_join().unwrap();
-            assert_eq!(dots.len(), BEYOND as usize);
-            assert_eq!(all[0], "the bottom");
-            for (n, stdout) in all.iter().enumerate().skip(1) {
-                assert_eq!(*stdout, format!("level {n}"));
-            }
         }
     }
 

@@ -44,6 +44,8 @@ const ORDER: &[&[&str]] = &[
 /// Who may look across: the importing room first.
 const ACROSS: &[(&str, &str)] = &[
     ("policy", "error"),
+    // A worker elsewhere is looked after as one here is.
+    ("backend/engine", "backend/processes"),
     ("backend/mpi", "backend/engine"),
     ("backend/dask", "backend/engine"),
     ("backend/ray", "backend/engine"),

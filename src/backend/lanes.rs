@@ -49,6 +49,8 @@ pub(super) struct Lanes {
     released: AtomicUsize,
     /// Workers that hold still for other tasks of the pool, and whose place another may take within the bound.
     held: AtomicUsize,
+    /// Threads that were asked for to stand in for one that is blocked, and have not come yet.
+    coming: AtomicUsize,
     /// Tasks that have not begun, and for which a worker holds still: by their address, with the number of those who do.
     awaited: Mutex<HashMap<usize, (Entry, usize)>>,
     claimed: AtomicUsize,
@@ -88,6 +90,7 @@ impl Lanes {
             max: AtomicUsize::new(max),
             released: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
+            coming: AtomicUsize::new(0),
             awaited: Mutex::default(),
             claimed: AtomicUsize::new(0),
             asleep: AtomicUsize::new(0),
@@ -170,6 +173,22 @@ impl Lanes {
 
     pub(super) fn has_place(&self) -> bool {
         self.claimed() < self.limit()
+    }
+
+    /// There is a place for one more thread, with all that are on their way. False when those will do: each calls the next if there is
+    /// more to do than it can.
+    pub(super) fn expect(&self) -> bool {
+        let coming = self.coming.fetch_add(1, Ordering::SeqCst);
+        let is_wanted = self.claimed() + coming < self.limit();
+        if !is_wanted {
+            self.has_come();
+        }
+        is_wanted
+    }
+
+    /// One that was expected is here, or will not come.
+    pub(super) fn has_come(&self) {
+        self.coming.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(super) fn is_arriving(&self) -> bool {

@@ -45,7 +45,7 @@ pub(crate) fn install_hook() {
             if WATCHED.try_with(Cell::get).unwrap_or(0) > 0 {
                 let seen = Seen {
                     location: info.location().map(ToString::to_string),
-                    backtrace: wants_backtrace().then(|| Backtrace::force_capture().to_string()),
+                    backtrace: wants_backtrace().then(backtrace),
                 };
                 // Without a place to put it, on a thread that is being torn down, the panic is without them.
                 let _ = SEEN.try_with(|slot| *slot.borrow_mut() = Some(seen));
@@ -53,6 +53,16 @@ pub(crate) fn install_hook() {
             previous(info);
         }));
     });
+}
+
+/// The stack of a thread that is deeper in tasks is not recorded: finding the names of its thousands of frames takes minutes.
+const DEEPEST: u32 = 50;
+
+fn backtrace() -> String {
+    if WATCHED.try_with(Cell::get).unwrap_or(0) > DEEPEST {
+        return "left out, since too many tasks are nested on this stack".to_owned();
+    }
+    Backtrace::force_capture().to_string()
 }
 
 /// A panic in a task is rare and far from its caller, so the stack is recorded unless the user says no.

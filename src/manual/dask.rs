@@ -35,7 +35,7 @@
 //! | that Dask's configuration names: `DASK_SCHEDULER_ADDRESS`, `DASK_SCHEDULER_FILE`, its files | `Dask::discover()` | |
 //! | whose scheduler wrote a file | `Dask::scheduler_file(path)` | |
 //! | one of its own on this machine, on the loopback interface, which ends with the pool | `Dask::local(4)` | |
-//! | any of these, as it comes | `Dask::default()` | `dask` |
+//! | what `discover()` finds; where that is nothing, one of its own | `Dask::default()` | `dask` |
 //!
 //! # Place
 //!

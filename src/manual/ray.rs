@@ -35,7 +35,7 @@
 //! | from elsewhere, by the client server of its head | `Ray::new("ray://10.1.0.4:10001")` | `ray://10.1.0.4:10001` |
 //! | that `RAY_ADDRESS` names, or that runs on this machine | `Ray::discover()` | |
 //! | one of its own on this machine, which ends with the pool | `Ray::local(4)` | |
-//! | any of these, as it comes | `Ray::default()` | `ray` |
+//! | what `discover()` finds; where that is nothing, one of its own | `Ray::default()` | `ray` |
 //!
 //! A local instance is on the loopback interface, asks for a key that nobody else has, and takes some seconds to start. Other instances on the machine
 //! are left alone. A cluster that asks for a token finds it where Ray looks for it: `RAY_AUTH_MODE`, `RAY_AUTH_TOKEN`.

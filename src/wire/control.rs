@@ -41,7 +41,7 @@ pub(crate) enum ToWorker {
     /// All workers wait for tasks of the pool, and nobody else can come. Who waits for one that has not begun may perform it itself.
     Stuck,
     /// That task of a task is for this process to perform, as the call of this ticket; or not, if that is 0.
-    Claimed { id: u64, ticket: u64, is_captured: bool },
+    Claimed { id: u64, ticket: u64 },
 }
 
 /// What a worker says to its pool. What is about the call that it performs says which, for the reply to the one before goes another

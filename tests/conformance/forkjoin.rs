@@ -29,8 +29,14 @@ topic! { forkjoin:
     ]
 }
 
-const DEEP: u64 = 1_000;
-const SUM: u64 = DEEP * (DEEP + 1) / 2;
+/// As deep as it gets. Where each level is a journey or two to another machine, less.
+fn depth(rig: &Rig) -> u64 {
+    if rig.is_far() { 100 } else { 1_000 }
+}
+
+fn sum(deep: u64) -> u64 {
+    deep * (deep + 1) / 2
+}
 
 type Answer = Pin<Box<dyn Future<Output = u64> + Send>>;
 
@@ -105,31 +111,36 @@ fn tree_awaiting(height: u64) -> Answer {
 }
 
 pub async fn a_thousand_levels_that_await(rig: Rig) {
+    let deep = depth(&rig);
     let pool = rig.pool(2);
-    assert_eq!(pool.submit_async(awaiting, DEEP).await.unwrap(), SUM);
+    assert_eq!(pool.submit_async(awaiting, deep).await.unwrap(), sum(deep));
     assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
 }
 
 pub async fn a_thousand_levels_that_join(rig: Rig) {
+    let deep = depth(&rig);
     let pool = rig.pool(2);
-    assert_eq!(pool.submit(joining, DEEP).await.unwrap(), SUM);
+    assert_eq!(pool.submit(joining, deep).await.unwrap(), sum(deep));
     assert_eq!(pool.submit(double, 21).await.unwrap(), 42);
 }
 
 pub async fn a_thousand_levels_that_join_what_has_begun(rig: Rig) {
-    assert_eq!(rig.pool(2).submit(joining_late, DEEP).await.unwrap(), SUM);
+    let deep = depth(&rig);
+    assert_eq!(rig.pool(2).submit(joining_late, deep).await.unwrap(), sum(deep));
 }
 
 pub async fn a_thousand_levels_on_one_worker(rig: Rig) {
+    let deep = depth(&rig);
     let pool = rig.pool(1);
-    assert_eq!(pool.submit_async(awaiting, DEEP).await.unwrap(), SUM);
+    assert_eq!(pool.submit_async(awaiting, deep).await.unwrap(), sum(deep));
     if rig.blocks_freely() || rig.runs_alone() {
-        assert_eq!(pool.submit(joining, DEEP).await.unwrap(), SUM);
+        assert_eq!(pool.submit(joining, deep).await.unwrap(), sum(deep));
     }
 }
 
 pub async fn a_thousand_levels_that_join_and_await_in_turn(rig: Rig) {
-    assert_eq!(rig.pool(2).submit(joining_in_turn, DEEP).await.unwrap(), SUM);
+    let deep = depth(&rig);
+    assert_eq!(rig.pool(2).submit(joining_in_turn, deep).await.unwrap(), sum(deep));
 }
 
 /// Which cannot be nested, so that each level costs a thread.
@@ -146,6 +157,7 @@ pub async fn a_tree_that_joins_both_branches(rig: Rig) {
 }
 
 pub async fn several_trees_at_once(rig: Rig) {
+    let deep = depth(&rig);
     let pool = rig.pool(2);
     let trees: Vec<_> = (0..5).map(|height| pool.submit(tree, height)).collect();
     let deep = pool.submit(joining, 100);
@@ -161,7 +173,7 @@ pub async fn panic_comes_up_through_all_levels(rig: Rig) {
             own_pool().submit_async(falling, n - 1).await?
         })
     }
-    let error = rig.pool(2).submit_async(falling, 200).await.unwrap().unwrap_err();
+    let error = rig.pool(2).submit_async(falling, depth(&rig) / 5).await.unwrap().unwrap_err();
     assert_is!(error, TaskError::Panicked(info) if info.message == "at the bottom");
 }
 
@@ -179,11 +191,14 @@ pub async fn limit_holds_while_workers_help(rig: Rig) {
     }
     let gate = rig.gate();
     assert_eq!(rig.pool(2).submit(counted, (gate, 7)).await.unwrap(), 128);
-    // One more for a moment, where a worker takes its place back.
-    assert!(gate.most_inside() <= 4, "{}", gate.most_inside());
+    // More for a moment, where those take their places back whose wait is over, which a process says by a message. All that there
+    // are would be ten.
+    let most = if rig.is_local() { 6 } else { 8 };
+    assert!(gate.most_inside() <= most, "{}", gate.most_inside());
 }
 
 pub async fn worker_is_the_same_for_what_it_helps_with(rig: Rig) {
+    let deep = depth(&rig);
     fn places(n: u64) -> Vec<(usize, u64)> {
         let here = (worker::index().unwrap(), worker::id().unwrap());
         if n == 0 {
@@ -195,7 +210,7 @@ pub async fn worker_is_the_same_for_what_it_helps_with(rig: Rig) {
         below
     }
     let pool = rig.pool(2);
-    let places = pool.submit(places, DEEP / 10).await.unwrap();
+    let places = pool.submit(places, deep / 10).await.unwrap();
     let mut ids: Vec<u64> = places.iter().map(|(_, id)| *id).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -205,9 +220,10 @@ pub async fn worker_is_the_same_for_what_it_helps_with(rig: Rig) {
 }
 
 pub async fn counts_are_right_after_a_deep_recursion(rig: Rig) {
+    let deep = depth(&rig);
     let pool = rig.pool(2);
-    pool.submit(joining, DEEP).await.unwrap();
+    pool.submit(joining, deep).await.unwrap();
     pool.submit(tree, 5).await.unwrap();
     let report = pool.shutdown(false).await;
-    assert_eq!((report.completed, report.failed, report.cancelled), (DEEP + 1 + 63, 0, 0));
+    assert_eq!((report.completed, report.failed, report.cancelled), (deep + 1 + 63, 0, 0));
 }

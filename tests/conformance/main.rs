@@ -15,6 +15,8 @@ polypool::worker_main!();
 
 #[macro_use]
 mod rig;
+#[cfg(all(any(feature = "mpi", feature = "dask", feature = "ray"), target_os = "linux"))]
+mod engines;
 mod gate;
 mod work;
 
@@ -97,6 +99,12 @@ conformance!(
     [tokio_multi, standalone]
 );
 #[cfg(all(feature = "engine", target_os = "linux"))]
-conformance!(agents, polypool::__private::Agents::new(), [tokio_multi, standalone]);
+conformance!(agents, polypool::__private::Agents::new(), [tokio_multi]);
 #[cfg(all(feature = "engine", target_os = "linux"))]
 conformance!(agents_over_tcp, polypool::__private::Agents::connecting(), [standalone]);
+#[cfg(all(feature = "mpi", target_os = "linux"))]
+conformance!(mpi, engines::mpi(), [standalone]);
+#[cfg(all(feature = "dask", target_os = "linux"))]
+conformance!(dask, engines::dask(), [standalone]);
+#[cfg(all(feature = "ray", target_os = "linux"))]
+conformance!(ray, engines::ray(), [standalone]);

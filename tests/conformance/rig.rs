@@ -100,6 +100,11 @@ impl Rig {
         }
     }
 
+    /// Workers may be on other machines.
+    pub fn is_far(&self) -> bool {
+        self.capabilities.distributed
+    }
+
     /// Tasks stay in this process.
     pub fn is_local(&self) -> bool {
         self.capabilities.in_process
@@ -332,7 +337,8 @@ pub fn run<F: Future<Output = ()>>(
         println!("{name} does not apply: {why}");
         return;
     }
-    let _watchdog = Watchdog::start(name);
+    // Where a worker is the process of an engine, a case that wants many takes its time.
+    let _watchdog = Watchdog::with(name, if rig.is_far() { 4 * PATIENCE } else { PATIENCE });
     let outcome = rig.host.block_on(async {
         let outcome = AssertUnwindSafe(case(rig.clone())).catch_unwind().await;
         // Before the runtime goes: it waits for code that blocks, and a case that failed half-way left its gates closed.
@@ -347,9 +353,13 @@ pub struct Watchdog(#[expect(dead_code, reason = "dropping it is the signal")] m
 
 impl Watchdog {
     pub fn start(name: &'static str) -> Watchdog {
+        Self::with(name, PATIENCE)
+    }
+
+    fn with(name: &'static str, patience: Duration) -> Watchdog {
         let (send, receive) = mpsc::channel();
         std::thread::spawn(move || {
-            if receive.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            if receive.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
                 // Not `eprintln!`: the test harness would capture it and die with it.
                 let _ = writeln!(std::io::stderr(), "\n{name} hangs");
                 std::process::abort();

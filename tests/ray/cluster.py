@@ -24,7 +24,7 @@ LOCAL = sys.argv[2]
 exec(LOCAL + "\nlighten()")
 cpus = int(sys.argv[1])
 context = ray.init(
-    address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=100 << 20, _node_ip_address="127.0.0.1",
+    address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=int(sys.argv[3]) << 20, _node_ip_address="127.0.0.1",
     _temp_dir=folder, logging_level=logging.CRITICAL, log_to_driver=False,
 )
 address = context.address_info["gcs_address"]

@@ -21,9 +21,14 @@ pub struct Cluster {
 impl Cluster {
     /// One whose head has so many CPUs.
     pub fn with_cpus(n: usize) -> Self {
+        Self::with(n, 100)
+    }
+
+    /// The same, with so many megabytes of shared memory for Ray's own objects.
+    pub fn with(cpus: usize, megabytes: usize) -> Self {
         let mut child = Command::new(python())
-            .args(["-c", include_str!("cluster.py"), &n.to_string()])
-            .arg(include_str!("../../src/backend/ray/ray_local.py"))
+            .args(["-c", include_str!("cluster.py"), &cpus.to_string()])
+            .args([include_str!("../../src/backend/ray/ray_local.py"), &megabytes.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -84,9 +84,7 @@ impl Arrival {
     pub fn claim(mut self) -> Option<Lane> {
         let pool = self.pool.take()?;
         let seat = pool.claim();
-        if self.summons == Summons::Announced {
-            pool.lanes().arrived();
-        }
+        pool.came(self.summons);
         match seat {
             Some(seat) => Some(Lane::new(pool, seat, false)),
             None => {

@@ -42,7 +42,8 @@ impl Pool {
             for sleeper in self.lanes.all_sleepers() {
                 sleeper.wake();
             }
-            if self.lanes.has_place() {
+            let is_wanted = if blocked { self.lanes.expect() } else { self.lanes.has_place() };
+            if is_wanted {
                 self.summon(Summons::StandIn { blocked });
             }
         }
@@ -68,7 +69,7 @@ impl Pool {
                 self.summon(Summons::Own);
             }
         }
-        if was_moved && self.lanes.has_place() {
+        if was_moved && self.lanes.expect() {
             self.summon(Summons::StandIn { blocked: true });
         }
     }
@@ -80,11 +81,18 @@ impl Pool {
         }
     }
 
+    /// Who was asked for is here, or will not come.
+    pub(in crate::backend) fn came(&self, summons: Summons) {
+        match summons {
+            Summons::Announced => self.lanes.arrived(),
+            Summons::StandIn { blocked: true } => self.lanes.has_come(),
+            Summons::StandIn { blocked: false } | Summons::Own => {}
+        }
+    }
+
     /// The backend did not bring the worker that it was asked for.
     pub(in crate::backend) fn refused(self: &Arc<Self>, summons: Summons) {
-        if summons == Summons::Announced {
-            self.lanes.arrived();
-        }
+        self.came(summons);
         if self.lanes.all_wait() {
             self.fail_waiting(&TaskError::Shutdown);
         } else {

@@ -14,7 +14,7 @@ impl Pool {
         if task.state() != TaskState::Queued {
             return false;
         }
-        let nested = Nested::new(self, at);
+        let nested = Nested::new(self, at, true);
         self.port.with_room(|| nested.lane.run_nested(Arc::clone(task)));
         drop(nested);
         task.state() == TaskState::Finished
@@ -41,16 +41,18 @@ impl Pool {
 pub(in crate::backend) struct Nested {
     pub(in crate::backend) lane: Lane,
     within: Arc<Seat>,
+    /// The worker is a thread of this process.
+    blocks: bool,
 }
 
 impl Nested {
     /// The task that is to run here stays where it is in the queue, like one that is withdrawn.
-    pub(in crate::backend) fn new(pool: &Arc<Pool>, within: &Arc<Seat>) -> Self {
+    pub(in crate::backend) fn new(pool: &Arc<Pool>, within: &Arc<Seat>, blocks: bool) -> Self {
         // If somebody else begins it first, he counts that back.
         pool.queue.left_over();
         within.helps(&pool.lanes);
         let seat = pool.lanes.claim_nested(within, || pool.make_seat(0));
-        Self { lane: Lane::new(Arc::clone(pool), seat, true), within: Arc::clone(within) }
+        Self { lane: Lane::new(Arc::clone(pool), seat, true), within: Arc::clone(within), blocks }
     }
 }
 
@@ -58,7 +60,7 @@ impl Drop for Nested {
     fn drop(&mut self) {
         let pool = Arc::clone(self.lane.pool());
         if self.within.helps_no_more(&pool.lanes) {
-            pool.call_stand_in(false);
+            pool.call_stand_in(self.blocks);
         }
     }
 }

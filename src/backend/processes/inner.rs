@@ -72,7 +72,7 @@ impl Inner {
                 relay.claimed.store(true, Ordering::SeqCst);
                 relay.look();
             }
-            None => worker.say_apart(ToWorker::Claimed { id, ticket: 0, is_captured: false }),
+            None => worker.say_apart(ToWorker::Claimed { id, ticket: 0 }),
         }
     }
 
@@ -199,8 +199,7 @@ impl Relay {
         let Some(worker) = self.worker.upgrade() else { return };
         let granted =
             handle.zip(self.pool.upgrade()).and_then(|(handle, pool)| worker.entrust(&pool, &handle.any()));
-        let (ticket, is_captured) = granted.unwrap_or((0, false));
-        worker.say_apart(ToWorker::Claimed { id: self.id, ticket, is_captured });
+        worker.say_apart(ToWorker::Claimed { id: self.id, ticket: granted.unwrap_or(0) });
     }
 
     fn send_back(&self, result: Result<(Vec<u8>, Names), TaskError>) {

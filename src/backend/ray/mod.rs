@@ -327,6 +327,11 @@ impl Backend for Ray {
             door: self.listen.clone(),
             is_shared: matches!(self.cluster, Cluster::At(_)),
         };
-        start(context, self.workers.clone(), Arc::new(BridgeSite::new(plan)))
+        let mut workers = self.workers.clone();
+        if self.mode == Mode::PerTask {
+            // A call that is sent ahead would hold resources while it waits for the one before.
+            workers = workers.prefetch(false);
+        }
+        start(context, workers, Arc::new(BridgeSite::new(plan)))
     }
 }

@@ -206,9 +206,12 @@ class Engine:
         """The instance on this machine, as Ray finds it. None when there is none and one may be started."""
         self.load()
         try:
-            from ray._private.services import canonicalize_bootstrap_address_or_die as find
+            from ray._private.services import canonicalize_bootstrap_address as find
 
-            return await self.blocking(UNANSWERED, find, "auto")
+            address = await self.blocking(UNANSWERED, find, "auto")
+            if address is None:
+                raise ConnectionError("none was started by `ray start`")
+            return address
         except Exception as error:
             if self.one("otherwise"):
                 return None

@@ -73,8 +73,6 @@ impl Delivery {
 pub(super) struct Capture {
     /// Where 1 and 2 went before.
     former: [Option<OwnedFd>; 2],
-    /// Where records went before.
-    records: Option<File>,
 }
 
 impl Capture {
@@ -95,13 +93,13 @@ impl Capture {
                 None
             }
         });
-        let records = records::begin(here, records);
-        Some(Self { former, records })
+        records::begin(here, records);
+        Some(Self { former })
     }
 
     /// What is written from now on goes where it went before.
     pub(super) fn end(self) {
-        records::end(self.records);
+        records::end();
         flush();
         // Takes no new number, and so cannot fail for want of one, as `redirect` may.
         let [out, err] = self.former;

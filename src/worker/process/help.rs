@@ -37,17 +37,12 @@ pub(super) struct Helping {
     is_stuck: AtomicBool,
     was_opened: AtomicBool,
     context: OnceLock<PoolContext>,
-    answers: Mutex<HashMap<u64, Answer>>,
+    /// What the pool says to claims: a ticket, or 0.
+    answers: Mutex<HashMap<u64, u64>>,
     news: Condvar,
     /// The calls that are under way, the outermost first, and whether each was asked to stop. Their number is beside it.
     calls: Mutex<Vec<(u64, bool)>>,
     depth: AtomicUsize,
-}
-
-/// What the pool says to a claim.
-struct Answer {
-    ticket: u64,
-    is_captured: bool,
 }
 
 impl Helping {
@@ -65,11 +60,11 @@ impl Helping {
         }
     }
 
-    pub(super) fn answered(&self, id: u64, ticket: u64, is_captured: bool) {
+    pub(super) fn answered(&self, id: u64, ticket: u64) {
         if ticket == 0 {
             self.is_stuck.store(false, Ordering::SeqCst);
         }
-        lock(&self.answers).insert(id, Answer { ticket, is_captured });
+        lock(&self.answers).insert(id, ticket);
         self.news.notify_all();
     }
 
@@ -81,7 +76,7 @@ impl Helping {
 
     // ---- what is asked here
 
-    fn answer(&self, id: u64) -> Answer {
+    fn answer(&self, id: u64) -> u64 {
         let mut answers = lock(&self.answers);
         loop {
             match answers.remove(&id) {
@@ -205,11 +200,11 @@ fn may_nest() -> bool {
 pub(super) fn perform_instead(here: &'static Here, task: &Entry) {
     let Some(id) = here.upstream.number_of(task) else { return };
     here.upstream.post(here, ToPool::Claim { id });
-    let Answer { ticket, is_captured } = here.helping.answer(id);
+    let ticket = here.helping.answer(id);
     if ticket == 0 {
         return;
     }
-    let performing = || perform(here, task, ticket, is_captured);
+    let performing = || perform(here, task, ticket);
     if is_in_runtime() || !may_nest() {
         let own = Arc::new(here.home.again());
         let apart = || {
@@ -239,7 +234,7 @@ pub(super) fn perform_instead(here: &'static Here, task: &Entry) {
     }
 }
 
-fn perform(here: &'static Here, task: &Entry, ticket: u64, is_captured: bool) {
+fn perform(here: &'static Here, task: &Entry, ticket: u64) {
     let mut bench = Bench::new(here);
     let call = task.call();
     let (arg, entry, tasks) = match &call {
@@ -247,7 +242,7 @@ fn perform(here: &'static Here, task: &Entry, ticket: u64, is_captured: bool) {
         // Nobody waits for it any more.
         None => (Err(TaskError::Cancelled), 0, task.tasks()),
     };
-    let work = Work { ticket, entry, tasks, is_captured, origin: None };
+    let work = Work { ticket, entry, tasks, is_captured: false, origin: None };
     let (counted, has_failed) = bench.perform(work, arg, &Nowhere);
     let message = ToPool::Performed {
         ticket,

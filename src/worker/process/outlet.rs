@@ -120,7 +120,7 @@ fn hear(message: ToWorker, files: &mut VecDeque<Vec<OwnedFd>>) {
             here.look_up();
         }
         ToWorker::Stuck => here.helping.is_stuck(),
-        ToWorker::Claimed { id, ticket, is_captured } => here.helping.answered(id, ticket, is_captured),
+        ToWorker::Claimed { id, ticket } => here.helping.answered(id, ticket),
         ToWorker::Size { max_workers } => here.words.heard_size(max_workers),
         ToWorker::Capture { ticket } => here.delivery.put(ticket, files.pop_front().unwrap_or_default()),
         ToWorker::Place(thing) => {

@@ -42,24 +42,18 @@ static FILE: PerCopy<Mutex<Option<File>>> = PerCopy::new(Mutex::new(None), || Mu
 /// `log` is ours.
 static OWN_LOG: AtomicBool = AtomicBool::new(false);
 
-/// Collects records from now on. Gives where they went before.
-pub(super) fn begin(_: &'static Here, file: OwnedFd) -> Option<File> {
-    let former = lock(FILE.get()).replace(File::from(file));
+/// Collects records from now on.
+pub(super) fn begin(_: &'static Here, file: OwnedFd) {
+    *lock(FILE.get()) = Some(File::from(file));
     install();
     ON.store(true, Ordering::SeqCst);
     if OWN_LOG.load(Ordering::Relaxed) {
         log::set_max_level(log::LevelFilter::Trace);
     }
-    former
 }
 
-/// Collects no more, but where it did before.
-pub(super) fn end(former: Option<File>) {
-    if former.is_some() {
-        let file = std::mem::replace(&mut *lock(FILE.get()), former);
-        drop(file);
-        return;
-    }
+/// Collects no more.
+pub(super) fn end() {
     ON.store(false, Ordering::SeqCst);
     if OWN_LOG.load(Ordering::Relaxed) {
         log::set_max_level(log::LevelFilter::Off);

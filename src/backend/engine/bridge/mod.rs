@@ -522,3 +522,24 @@ fn broken(error: io::Error) -> Fault {
 fn given_up() -> Fault {
     Fault::new("unwanted", "the engine did not answer for as long as anybody waited")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Needs an interpreter, and nothing that is not Python's own.
+    #[test]
+    fn calls_and_replies_are_found_in_whatever_pieces_they_come() {
+        let folder = std::env::temp_dir().join(format!("polypool-slot-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, text) in
+            [("slot.py", include_str!("slot.py")), ("check.py", include_str!("slot_check.py"))]
+        {
+            std::fs::write(folder.join(name), text).expect("a folder");
+        }
+        let output = Command::new("python3").arg("-B").arg(folder.join("check.py")).output();
+        std::fs::remove_dir_all(&folder).expect("ours");
+        let output = output.expect("`python3` is there");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}

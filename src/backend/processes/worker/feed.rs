@@ -26,6 +26,9 @@ use crate::{
 /// While a call takes less than this, others are sent ahead, for so long in all.
 const AHEAD: Duration = Duration::from_millis(1);
 
+/// The same for a worker that is elsewhere: what counts is that it has something to do while a call and a reply are on their way.
+const FAR_AHEAD: Duration = Duration::from_millis(100);
+
 /// How long a worker that was told to go may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -142,11 +145,12 @@ impl Worker {
     }
 
     pub(super) fn fill_up(self: &Arc<Self>, state: &mut State) {
-        let Some(pace) = state.pace.filter(|pace| *pace < AHEAD) else { return };
+        let ahead = if state.link.ahead().is_some() { FAR_AHEAD } else { AHEAD };
+        let Some(pace) = state.pace.filter(|pace| *pace < ahead) else { return };
         if !state.link.prefetches() || !self.crew().is_some_and(|crew| crew.prefetches()) {
             return;
         }
-        let depth = (AHEAD.as_nanos() / pace.as_nanos().max(1)) as usize;
+        let depth = (ahead.as_nanos() / pace.as_nanos().max(1)) as usize;
         let depth = depth.clamp(1, Link::most_sent() - 1);
         // Not one by one, which would be a wake-up each.
         if state.sent.len() > depth / 2 {

@@ -4,6 +4,8 @@
 //! Such a call has a place of its own inside of the worker's. It came to the process with what the process said itself, so there is
 //! nothing to send; its ticket tells it from those of the rings.
 //!
+//! What it writes is the outermost call's, as far as that is captured: the descriptors are the process's.
+//!
 //! It cannot be ended by force without what waits for it: the process is one. So a call that is stopped and does not listen ends,
 //! after the same time as any other, with the process.
 
@@ -23,7 +25,6 @@ use crate::{
     backend::{
         Released, Wait,
         pool::{Pool, help::Nested},
-        processes::captured::Capture,
         queue::Entry,
     },
     error::{TaskError, WorkerLost},
@@ -58,7 +59,6 @@ struct Inside {
     place: Mutex<Option<Nested>>,
     /// It waits for others in its turn.
     released: Mutex<Option<Released>>,
-    capture: Mutex<Option<Capture>>,
     stop: Mutex<Option<Stop>>,
 }
 
@@ -135,19 +135,19 @@ impl Worker {
     }
 
     /// Gives a task of this process, which waits for it, to it to be performed. None when it has begun, or others will come to it.
-    /// Else its ticket, and whether what it writes is captured.
+    /// Else its ticket.
     pub(in crate::backend::processes) fn entrust(
         self: &Arc<Self>,
         pool: &Arc<Pool>,
         task: &Entry,
-    ) -> Option<(u64, bool)> {
+    ) -> Option<u64> {
         if !pool.lanes().is_at_bound() {
             return None;
         }
         let ticket = FIRST + self.nested.last.fetch_add(1, Ordering::Relaxed);
         // What is with another worker already, waits behind one that works, or comes back.
         let call = task.send(&(Arc::new(Taken) as Arc<dyn Claim>), ticket, self.seat.index() as u32)?;
-        let place = Nested::new(pool, &self.seat);
+        let place = Nested::new(pool, &self.seat, false);
         if !place.lane.begin_call(task) {
             return None;
         }
@@ -165,10 +165,6 @@ impl Worker {
             waker.into_iter().for_each(wake);
             return None;
         }
-        let is_captured =
-            task.has_options() && task.options().and_then(|options| options.capture_output) == Some(true);
-        let capture = is_captured.then(|| Capture::begin(ticket, &self.control, pool.span_of(task.id())));
-        let is_captured = capture.as_ref().is_some_and(Capture::is_sent);
         let seat = Arc::clone(place.lane.seat());
         let inside = Arc::new(Inside {
             ticket,
@@ -176,7 +172,6 @@ impl Worker {
             worker: Arc::downgrade(self),
             place: Mutex::new(Some(place)),
             released: Mutex::default(),
-            capture: Mutex::new(capture),
             stop: Mutex::default(),
         });
         seat.set_keeper(Waker::from(Arc::clone(&inside)));
@@ -194,7 +189,7 @@ impl Worker {
         }
         // Whoever stopped it before it had a keeper was not heard.
         inside.look();
-        Some((ticket, is_captured))
+        Some(ticket)
     }
 
     /// Such a call is over.
@@ -216,14 +211,12 @@ impl Worker {
         };
         let was_signalled = lock(&inside.stop).as_ref().is_some_and(|stop| stop.step == Step::Terminated);
         let Some(place) = inside.over() else { return };
-        let captured = Capture::take(&mut lock(&inside.capture), ticket, self.seat.index());
         let waker = match inside.task.stop_asked() {
             Some(reason) => {
-                captured.into_iter().for_each(|captured| inside.task.keep_captured(captured));
                 place.lane.stopped_call(&inside.task, reason);
                 None
             }
-            None => place.lane.end_call(&inside.task, Reply { result, tally, names }, captured).0,
+            None => place.lane.end_call(&inside.task, Reply { result, tally, names }, None).0,
         };
         // The worker is back in its own place before anybody goes on.
         drop(place);
@@ -237,8 +230,6 @@ impl Worker {
     /// The process is dead, and they with it, the innermost first.
     pub(super) fn lose_nested(&self, how: &WorkerLost) {
         for inside in self.nested.close().into_values().rev() {
-            let captured = Capture::take(&mut lock(&inside.capture), inside.ticket, self.seat.index());
-            captured.into_iter().for_each(|captured| inside.task.keep_captured(captured));
             inside.lose(Some(how.clone()));
         }
     }
@@ -285,7 +276,7 @@ impl Inside {
         match step {
             Some(Step::Asked) => worker.say_apart(ToWorker::Stop { ticket: self.ticket }),
             // It may be gone already.
-            Some(Step::Terminated) => drop(worker.child.signal_group(Signal::TERM)),
+            Some(Step::Terminated) => worker.child.signal_group(Signal::TERM),
             None => worker.kill(),
         }
     }
