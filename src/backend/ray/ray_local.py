@@ -11,8 +11,10 @@ import time
 STARTING = 120.0
 # A socket's path has at most 107 bytes, and Ray's has so many below its folder.
 SOCKET_PATH = 72
-# Ports that Ray's parts tell each other by files if nobody chose them, and give up on after 15 seconds.
-PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+# Ports that Ray's parts tell each other by files if nobody chose them, and give up on after 15 seconds; and one that always is in a file,
+# which says -1 where there is no dashboard.
+PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port")
+IN_A_FILE = "dashboard_agent_listen_port"
 
 
 def lighten():
@@ -33,6 +35,13 @@ def lighten():
         for name in PORTS:
             if getattr(self._ray_params, name, None) in (None, 0):
                 setattr(self._ray_params, name, free_port())
+        try:
+            from ray._raylet import get_port_filename
+
+            with open(os.path.join(self._session_dir, get_port_filename(self._node_id, IN_A_FILE)), "x") as file:
+                file.write("-1")
+        except (ImportError, AttributeError, OSError):
+            pass  # It waits for it as it always does.
         return raylet(self, *args, **options)
 
     def get_node(*args, **options):
