@@ -540,6 +540,55 @@ fn a_huge_slice_takes_no_more_than_what_is_touched() {
     });
 }
 
+/// The memory of these processes and this one, in bytes; what several have is counted once.
+fn memory_of(pids: &[u32]) -> u64 {
+    let share = |pid: u32| {
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    };
+    pids.iter().copied().chain([std::process::id()]).map(share).sum()
+}
+
+#[test]
+fn a_hundred_megabytes_for_eight_workers_are_there_once() {
+    const BYTES: usize = 100_000_000;
+    for transport in [Transport::SharedMemory, Transport::Socket] {
+        alone(async {
+            let pool = pool_of(Processes::new().transport(transport), 8);
+            let pids = pool.run_on_all(|()| std::process::id(), ()).await;
+            let pids: Vec<u32> = pids.into_iter().map(Result::unwrap).collect();
+            let before = memory_of(&pids);
+            let over = std::sync::atomic::AtomicBool::new(false);
+            let (slice, most) = std::thread::scope(|scope| {
+                let watching = scope.spawn(|| {
+                    let mut most = 0;
+                    while !over.load(std::sync::atomic::Ordering::SeqCst) {
+                        most = most.max(memory_of(&pids));
+                    }
+                    most
+                });
+                let slice = futures::executor::block_on(async {
+                    let slice = pool.scatter_slice(vec![1_u8; BYTES]).await.unwrap();
+                    let sum =
+                        |slice: SharedSlice<u8>| slice.iter().step_by(4096).map(|n| u64::from(*n)).sum();
+                    let sums: Vec<Result<u64, _>> = pool.run_on_all(sum, slice.clone()).await;
+                    assert!(sums.into_iter().all(|sum| sum.unwrap() == BYTES.div_ceil(4096) as u64));
+                    slice
+                });
+                let read_by_all = memory_of(&pids) - before;
+                assert!(read_by_all < BYTES as u64 * 115 / 100, "{read_by_all} bytes when all have read it");
+                over.store(true, std::sync::atomic::Ordering::SeqCst);
+                (slice, watching.join().unwrap().saturating_sub(before))
+            });
+            // What was given and the one copy of it, for as long as that is made.
+            assert!(most < BYTES as u64 * 215 / 100, "{most} bytes at the most");
+            drop(slice);
+            is_free(&pool).await;
+        });
+    }
+}
+
 /// Aligned wider than a page.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(8192))]

@@ -70,14 +70,11 @@ impl Owner for Anchor {
         if self.pool.runs_in_polls() {
             return;
         }
-        match seat::current() {
-            Some(seat) if seat.is_of(&self.pool) => {
-                // As from within the wait that comes next.
-                if blocking(|| seat.way_to_wait()) == Wait::Held {
-                    self.pool.help(&seat, task);
-                }
-            }
-            _ => {}
+        if let Some(seat) = seat::current().filter(|seat| seat.is_of(&self.pool))
+            // As from within the wait that comes next.
+            && blocking(|| seat.way_to_wait()) == Wait::Held
+        {
+            self.pool.help(&seat, task);
         }
     }
 

@@ -172,7 +172,8 @@ impl Relay {
                 let Some(pool) = self.pool.upgrade() else { return Ok(Err(TaskError::Shutdown)) };
                 let is_in = Pin::new(&mut entering).poll(&mut cx).is_ready();
                 // Who would perform it at once has no need of a place in the queue, where nothing may go on before.
-                if !is_in && !(self.claimed.load(Ordering::SeqCst) && pool.lanes().is_at_bound()) {
+                let is_urgent = self.claimed.load(Ordering::SeqCst) && pool.lanes().is_at_bound();
+                if !is_in && !is_urgent {
                     self.answer_claim(None);
                     return Err(Stage::Entering(entering, submission, names));
                 }

@@ -140,6 +140,30 @@ pub(crate) fn find(id: Id) -> Option<Arc<Parcel>> {
     lock(&registry().places).get(&id)?.parcel.upgrade()
 }
 
+/// What there is of a number.
+pub(super) enum Found<V> {
+    Value(Arc<V>),
+    Parcel(Arc<Parcel>),
+    Nothing,
+}
+
+/// The value of this number, else the parcel. Asked once per task that names it.
+pub(super) fn find_either<V: Send + Sync + 'static>(id: Id) -> Found<V> {
+    let (value, parcel) = {
+        let places = lock(&registry().places);
+        let Some(place) = places.get(&id) else { return Found::Nothing };
+        let value = place.value.as_ref().and_then(Weak::upgrade);
+        let parcel = if value.is_none() { place.parcel.upgrade() } else { None };
+        (value, parcel)
+    };
+    // Of another type of the same name, it is as good as none.
+    match (value.and_then(|value| value.downcast().ok()), parcel) {
+        (Some(value), _) => Found::Value(value),
+        (None, Some(parcel)) => Found::Parcel(parcel),
+        (None, None) => Found::Nothing,
+    }
+}
+
 /// What is known as the value of this number.
 pub(super) fn value<V: Send + Sync + 'static>(id: Id) -> Option<Arc<V>> {
     let value = lock(&registry().places).get(&id)?.value.as_ref()?.upgrade()?;

@@ -13,7 +13,7 @@ use std::{
 use bytemuck::Pod;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
-use super::{Kind, NAME, Parcel, no_memory, registry};
+use super::{Kind, NAME, Parcel, no_memory, registry, registry::Found};
 use crate::{
     error::TaskError,
     function::named::{self, Id, Named, Names},
@@ -230,7 +230,7 @@ impl<T: Pod + Send + Sync> Serialize for SharedSlice<T> {
             Store::Placed(parcel) => Some(Arc::<Parcel>::clone(parcel)),
             Store::Own(own) if size_of_val(own.values.as_slice()) == 0 => None,
             Store::Own(own) => {
-                if !own.is_listed.swap(true, Ordering::AcqRel) {
+                if !own.is_listed.load(Ordering::Acquire) && !own.is_listed.swap(true, Ordering::AcqRel) {
                     registry::settle(own.id, Arc::clone(own));
                 }
                 if stays {
@@ -258,10 +258,11 @@ impl<'de, T: Pod + Send + Sync> Deserialize<'de> for SharedSlice<T> {
             }
             return Ok(bytemuck::allocation::zeroed_slice_box(len).into_vec().into());
         };
-        if let Some(known) = registry::value::<Own<T>>(id) {
-            return Ok(Self(Store::Own(known)));
-        }
-        let parcel = registry::await_parcel(id).map_err(D::Error::custom)?;
+        let parcel = match registry::find_either::<Own<T>>(id) {
+            Found::Value(known) => return Ok(Self(Store::Own(known))),
+            Found::Parcel(parcel) => parcel,
+            Found::Nothing => registry::await_parcel(id).map_err(D::Error::custom)?,
+        };
         parcel.check(Kind::Slice, type_name::<T>()).map_err(D::Error::custom)?;
         match bytemuck::try_cast_slice::<u8, T>(parcel.bytes()) {
             Ok(values) if values.len() == len => Ok(Self(Store::Placed(parcel))),

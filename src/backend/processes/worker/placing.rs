@@ -11,7 +11,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     io, mem,
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use super::Worker;
@@ -29,6 +32,10 @@ use crate::{
 
 #[derive(Default)]
 pub(super) struct Placing {
+    /// Where a parcel is that the worker has, the last that was looked for; 0 for none. Whoever asks holds his parcel, so what is at
+    /// that place is the same, as long as [`forget`](Holder::forget) has not been told otherwise, which it is before the place can
+    /// be another's; nor has another come by its number.
+    last: AtomicUsize,
     out: Mutex<Out>,
     back: Mutex<Back>,
 }
@@ -77,10 +84,17 @@ impl Worker {
     fn enqueue(self: &Arc<Self>, names: &Names) {
         for named in names {
             // It is there already, most times.
+            if self.placing.last.load(Ordering::Acquire) == addr(named) {
+                continue;
+            }
             let has =
                 |out: &Out| out.has.get(&named.id()).is_some_and(|has| has.as_ptr().addr() == addr(named));
-            if has(&lock(&self.placing.out)) {
-                continue;
+            {
+                let out = lock(&self.placing.out);
+                if has(&out) {
+                    self.placing.last.store(addr(named), Ordering::Release);
+                    continue;
+                }
             }
             let Some(parcel) = as_parcel(named) else { continue };
             self.enqueue(parcel.names());
@@ -88,6 +102,7 @@ impl Worker {
             let mut out = lock(&self.placing.out);
             if !out.is_over && !has(&out) {
                 out.has.insert(parcel.id(), Arc::downgrade(&parcel));
+                self.placing.last.store(0, Ordering::Release);
                 out.letters.push_back(Letter::Place(Arc::clone(&parcel)));
             }
         }
@@ -285,6 +300,7 @@ impl Holder for Worker {
                 return;
             }
             out.has.remove(&parcel.id());
+            self.placing.last.store(0, Ordering::Release);
             out.letters.push_back(Letter::Forget(parcel.id()));
         }
         self.say_letters();
