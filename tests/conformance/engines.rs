@@ -4,6 +4,9 @@
 //! whose first rank this program is (`mpiexec -n 4 conformance-… mpi::`); outside of a job, each pool starts one, by the `mpiexec` in the
 //! path.
 
+/// What a task is told that is asked to stop has to get there and back, also on a busy machine.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// As many workers as cases that run side by side may want.
 #[cfg(any(feature = "dask", feature = "ray"))]
 const SLOTS: usize = 64;
@@ -12,9 +15,9 @@ const SLOTS: usize = 64;
 pub fn mpi() -> polypool::Mpi {
     if ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].iter().any(|name| std::env::var_os(name).is_some()) {
         // Few ranks, as each looks for messages all the time.
-        return polypool::Mpi::new().workers_per_rank(32);
+        return polypool::Mpi::new().workers_per_rank(1_000).grace_period(GRACE);
     }
-    polypool::Mpi::new().launcher(polypool::MpiLauncher::mpiexec())
+    polypool::Mpi::new().launcher(polypool::MpiLauncher::mpiexec()).grace_period(GRACE)
 }
 
 #[cfg(feature = "dask")]
@@ -28,7 +31,7 @@ pub fn dask() -> polypool::Dask {
 
     static CLUSTER: OnceLock<dask_cluster::Cluster> = OnceLock::new();
     let cluster = CLUSTER.get_or_init(|| dask_cluster::Cluster::with_threads(SLOTS));
-    polypool::Dask::new(cluster.address()).python(dask_cluster::python())
+    polypool::Dask::new(cluster.address()).python(dask_cluster::python()).grace_period(GRACE)
 }
 
 #[cfg(feature = "ray")]
@@ -42,5 +45,5 @@ pub fn ray() -> polypool::Ray {
 
     static CLUSTER: OnceLock<ray_cluster::Cluster> = OnceLock::new();
     let cluster = CLUSTER.get_or_init(|| ray_cluster::Cluster::with_cpus(SLOTS));
-    polypool::Ray::new(cluster.address()).python(ray_cluster::python())
+    polypool::Ray::new(cluster.address()).python(ray_cluster::python()).grace_period(GRACE)
 }
