@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench soak -- --seconds 60`; `--seed` repeats a choice of loads, of which the timing is the machine's own.
 
-#![allow(clippy::unwrap_used, reason = "a bench may fail")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a bench has no outside, and may fail")]
 
 #[cfg(target_os = "linux")]
 #[path = "soak/load.rs"]

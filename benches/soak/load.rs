@@ -252,8 +252,8 @@ impl Load {
             let tasks: Vec<_> = (0..10).map(|_| pool.submit(nap, 1)).collect();
             match dice.below(3) {
                 0 => drop(pool),
-                1 => drop(pool.shutdown(false).await),
-                _ => drop(pool.shutdown(policy).await),
+                1 => _ = pool.shutdown(false).await,
+                _ => _ = pool.shutdown(policy).await,
             }
             for task in tasks {
                 match task.await {

@@ -157,7 +157,6 @@ pub async fn a_tree_that_joins_both_branches(rig: Rig) {
 }
 
 pub async fn several_trees_at_once(rig: Rig) {
-    let deep = depth(&rig);
     let pool = rig.pool(2);
     let trees: Vec<_> = (0..5).map(|height| pool.submit(tree, height)).collect();
     let deep = pool.submit(joining, 100);
