@@ -1,6 +1,6 @@
 //! What tasks cost on the ranks of MPI, beside `mpi4py.futures` on the same MPI with as many workers: the rate of empty tasks by `map`
 //! and by `submit`, the time of one call, 100 MB there and back, and the processor time of ranks that have nothing to do.
-//! POLYPOOL_TEST_MPIEXEC names the launchers, with `:` between them (or it is the one in the path), and POLYPOOL_PYTHON an interpreter
+//! TEST_MPIEXEC names the launchers, with `:` between them (or it is the one in the path), and POLYPOOL_PYTHON an interpreter
 //! that has `mpi4py` for that MPI (or it is the `python` beside the launcher). `benches/README.md` says how to read it.
 
 #[cfg(target_os = "linux")]
@@ -74,7 +74,7 @@ mod bench {
     }
 
     fn launchers() -> Vec<PathBuf> {
-        if let Some(named) = env::var_os("POLYPOOL_TEST_MPIEXEC") {
+        if let Some(named) = env::var_os("TEST_MPIEXEC") {
             return env::split_paths(&named).collect();
         }
         let path = env::var_os("PATH").unwrap_or_default();

@@ -14,7 +14,18 @@ use crate::parallel::own_workers;
 const PREFIX: &str = "POLYPOOL_";
 
 /// What other rooms read, or set in the environment of their workers.
-pub(super) const OTHERS: [&str; 3] = ["POLYPOOL_MAX_CPU_COUNT", "POLYPOOL_MAX_DEPTH", "POLYPOOL_WORKER"];
+pub(super) const OTHERS: [&str; 10] = [
+    "POLYPOOL_MAX_CPU_COUNT",
+    "POLYPOOL_MAX_DEPTH",
+    "POLYPOOL_PYTHON",
+    "POLYPOOL_CACHE_DIR",
+    "POLYPOOL_MPI_LIBRARY",
+    "POLYPOOL_MPI",
+    "POLYPOOL_WORKER",
+    "POLYPOOL_CONNECT",
+    "POLYPOOL_KEY",
+    "POLYPOOL_MPI_JOB",
+];
 
 pub(super) fn read(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -72,7 +83,7 @@ fn key(name: &str) -> Option<&'static Key> {
 }
 
 fn unknown(name: &str) -> String {
-    let known = || KEYS.iter().map(variable).chain(OTHERS.iter().take(2).map(|name| (*name).to_owned()));
+    let known = || KEYS.iter().map(variable).chain(OTHERS.iter().take(6).map(|name| (*name).to_owned()));
     let without_prefix = |name: &str| name.trim_start_matches(PREFIX).to_owned();
     let instead = match nearest(&without_prefix(name), known().map(|name| without_prefix(&name)), 0.5) {
         Some(known) => format!("did you mean {PREFIX}{known}?"),

@@ -168,7 +168,14 @@ fn backend_that_this_version_is_without() {
     for (backend, feature) in
         [("mpi", "mpi"), ("dask", "dask"), ("dask://127.0.0.1:8786", "dask"), ("ray", "ray")]
     {
+        let is_here = cfg!(target_os = "linux")
+            && match feature {
+                "mpi" => cfg!(feature = "mpi"),
+                "dask" => cfg!(feature = "dask"),
+                _ => cfg!(feature = "ray"),
+            };
         match Executor::builder().backend(backend).build() {
+            Ok(pool) => assert!(is_here && pool.backend_name() == feature, "{backend}"),
             Err(BuildError::FeatureDisabled(name)) => assert_eq!(name, feature),
             other => panic!("{backend}: {other:?}"),
         }

@@ -36,7 +36,7 @@ pub struct Engine {
 
 impl Engine {
     pub fn all() -> Vec<Engine> {
-        let named = env::var_os("POLYPOOL_TEST_MPIEXEC");
+        let named = env::var_os("TEST_MPIEXEC");
         let named = named.map(|named| env::split_paths(&named).collect::<Vec<_>>());
         let paths = named.unwrap_or_else(|| {
             let path = env::var_os("PATH").unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The backend `mpi` with real MPIs. This program is all of it: the test, which starts the launchers; the jobs that they start, whose
 //! ranks are copies of it; and their workers.
 //!
-//! The launchers are those of the variable `POLYPOOL_TEST_MPIEXEC`, paths with `:` between them, or the one in the path. Without any,
+//! The launchers are those of the variable `TEST_MPIEXEC`, paths with `:` between them, or the one in the path. Without any,
 //! nothing is tested, and that is said. `cargo test --test mpi --features mpi -- open-mpi lost` runs the cases whose names have one of
 //! these words in them.
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let engines = Engine::all();
     if engines.is_empty() {
-        println!("no MPI is tested: set POLYPOOL_TEST_MPIEXEC, or install one");
+        println!("no MPI is tested: set TEST_MPIEXEC, or install one");
         return ExitCode::SUCCESS;
     }
     let (mut run, mut failed) = (0, Vec::new());

@@ -131,6 +131,8 @@ impl Ahead {
         let mut state = lock(&self.state);
         state.calls.remove(&ticket);
         state.lens.remove(&ticket);
+        // What is over before it has left does not leave any more.
+        state.unsent.retain(|(its, _)| *its != ticket);
     }
 
     /// Its worker has come to this call, unless it was asked for. From then on nobody asks. False while there is no answer.

@@ -1,5 +1,5 @@
 //! The pump under real MPIs, with a program at the far end that sends back what it gets. The launchers are those of the variable
-//! `POLYPOOL_TEST_MPIEXEC`, with `:` between them, or the one in the path.
+//! `TEST_MPIEXEC`, with `:` between them, or the one in the path.
 
 use std::{
     env,
@@ -18,10 +18,10 @@ use std::{
 use super::*;
 
 /// What a rank of these tests is to do.
-const ROLE: &str = "POLYPOOL_TEST_ROLE";
+const ROLE: &str = "TEST_ROLE";
 
 fn launchers() -> Vec<PathBuf> {
-    let named = env::var_os("POLYPOOL_TEST_MPIEXEC");
+    let named = env::var_os("TEST_MPIEXEC");
     let named = named.map(|named| env::split_paths(&named).collect::<Vec<_>>());
     named.unwrap_or_else(|| {
         let path = env::var_os("PATH").unwrap_or_default();

@@ -418,9 +418,13 @@ impl Worker {
     fn release_front(self: &Arc<Self>, state: &mut State) {
         let front = state.sent.front().map_or(0, |front| front.ticket);
         if front != 0 && self.ending.load(Ordering::SeqCst) == front {
-            self.seat.await_end();
-            // It may be what the end waited for.
-            state.awaits_end = true;
+            // What was sent ahead is over first, or back, or else it would not be counted.
+            Self::recall_behind(state, 1);
+            if state.sent.len() == 1 {
+                self.seat.await_end();
+                // It may be what the end waited for.
+                state.awaits_end = true;
+            }
         }
         let is_left = front != 0 && self.left.load(Ordering::SeqCst) == front;
         if is_left && state.released != front {
