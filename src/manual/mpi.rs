@@ -69,7 +69,7 @@
 //! A *worker* that dies, or is killed, costs its task. Its rank hardly notices, and brings another.
 //!
 //! A *rank* that dies, or whose machine does, ends the job: that is what MPI's launchers do, and rank 0 goes with it, with all that it has in memory. No
-//! more is promised. Where MPI is fault tolerant (ULFM: Open MPI 5 with `mpiexec --with-ft ulfm`, MPICH with `mpiexec -disable-auto-cleanup`), the job goes
+//! more is promised. Where MPI and its launcher are fault tolerant (ULFM: Open MPI 5 with `mpiexec --with-ft ulfm`), the job goes
 //! on: the tasks of that rank end with [`WorkerLost`](crate::TaskError::WorkerLost), or are tried again, and the rank is not used any more.
 //!
 //! Work that must survive the loss of machines belongs on [`dask`](super::dask) or [`ray`](super::ray), or saves its state.

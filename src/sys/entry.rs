@@ -21,6 +21,8 @@
 /// }
 /// ```
 #[macro_export]
+// It is there without them, and fails where it is used.
+#[cfg_attr(docsrs, doc(cfg(all(feature = "processes", target_os = "linux"))))]
 macro_rules! worker_main {
     () => {
         const _: () = {

@@ -11,11 +11,23 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(1);
 #[cfg(any(feature = "dask", feature = "ray"))]
 const SLOTS: usize = 64;
 
+/// As many workers on each of two ranks as the largest pool of the suite needs.
+#[cfg(feature = "mpi")]
+const PER_RANK: usize = 500;
+
+/// How many workers a pool of MPI has for which nobody named a number: all that the job allows.
+#[cfg(feature = "mpi")]
+pub fn default_of_mpi() -> usize {
+    let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].into_iter().find_map(|name| std::env::var(name).ok());
+    let ranks = sizes.map(|size| size.parse::<usize>().expect("a number"));
+    ranks.map_or_else(polypool::cpu_count, |ranks| (ranks - 1) * PER_RANK)
+}
+
 #[cfg(feature = "mpi")]
 pub fn mpi() -> polypool::Mpi {
     if ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].iter().any(|name| std::env::var_os(name).is_some()) {
         // Few ranks, as each looks for messages all the time.
-        return polypool::Mpi::new().workers_per_rank(1_000).grace_period(GRACE);
+        return polypool::Mpi::new().workers_per_rank(PER_RANK).grace_period(GRACE);
     }
     polypool::Mpi::new().launcher(polypool::MpiLauncher::mpiexec()).grace_period(GRACE)
 }

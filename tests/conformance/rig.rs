@@ -146,6 +146,15 @@ impl Rig {
         self.builder().max_workers(n).build().expect("a pool")
     }
 
+    /// The size of a pool for which nobody named one.
+    pub fn default_workers(&self) -> usize {
+        match self.name.as_str() {
+            #[cfg(all(feature = "mpi", target_os = "linux"))]
+            "mpi" => crate::engines::default_of_mpi(),
+            _ => polypool::cpu_count(),
+        }
+    }
+
     /// A closed gate, opened at the latest when the case ends or fails.
     pub fn gate(&self) -> Gate {
         let gate = Gate::new();

@@ -285,7 +285,7 @@ pub async fn max_workers_as_asked_for(rig: Rig) {
     };
     assert_eq!(rig.pool(1).max_workers(), 1);
     assert_eq!(rig.pool(5).max_workers(), workers(5));
-    assert_eq!(rig.builder().build().unwrap().max_workers(), workers(polypool::cpu_count()));
+    assert_eq!(rig.builder().build().unwrap().max_workers(), workers(rig.default_workers()));
 }
 
 pub async fn figures_of_an_idle_pool(rig: Rig) {

@@ -31,6 +31,7 @@ cases! {
     ranks_that_are_none_of_our_business
     no_library
     library_of_another_mpi
+    library_with_the_standard_abi
 }
 
 fn tasks_of_a_job(engine: &Engine) {
@@ -173,4 +174,11 @@ fn library_of_another_mpi(engine: &Engine) {
     let done = engine.job("nothing", 3).env("POLYPOOL_MPI_LIBRARY", library).run();
     assert!(!done.status.success(), "{done:#?}");
     assert!(done.err.contains("the job was started by an mpiexec of another"), "{done:#?}");
+}
+
+/// MPICH has it beside its own.
+fn library_with_the_standard_abi(engine: &Engine) {
+    if let Some(library) = engine.library("libmpi_abi.so.") {
+        engine.job("tasks", 3).env("POLYPOOL_MPI_LIBRARY", library).run().is_well();
+    }
 }

@@ -72,6 +72,13 @@ impl Engine {
         Job::new(self, command, role)
     }
 
+    /// A library of it whose name begins so, if there is one beside the launcher.
+    pub fn library(&self, name: &str) -> Option<PathBuf> {
+        let files = fs::read_dir(self.mpiexec.parent()?.with_file_name("lib")).ok()?;
+        let mut files = files.filter_map(|file| Some(file.ok()?.path()));
+        files.find(|file| file.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)))
+    }
+
     /// This program, with no launcher.
     pub fn alone(&self, role: &str) -> Job {
         Job::new(self, Command::new(env::current_exe().unwrap()), role)

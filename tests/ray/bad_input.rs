@@ -10,8 +10,8 @@ use polypool::{BuildError, Executor, Ray};
 use crate::cluster::{Cluster, python};
 use crate::ground::{in_place_of_python, refusal, run};
 
-/// A few seconds, and for what answers as Ray does some ten; and an interpreter has to import Ray, on a machine that is busy.
-const PROMPT: Duration = Duration::from_secs(60);
+/// A few seconds, and for what answers as Ray does some ten, or, to a client, some thirty; and an interpreter has to import Ray, on a machine that is busy.
+const PROMPT: Duration = Duration::from_secs(90);
 
 async fn assert_refused(backend: Ray, words: &[&str]) {
     let (text, took) = refusal(backend).await;

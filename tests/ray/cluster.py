@@ -31,6 +31,7 @@ address = context.address_info["gcs_address"]
 processes = []
 named = {}
 kept = []
+is_headless = False
 
 
 def until(done, limit=150):
@@ -59,7 +60,7 @@ def start(*arguments):
     """Another process of this interpreter."""
     log = open(os.path.join(folder, "test.log"), "ab")
     started = subprocess.Popen(
-        [sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
     )
     processes.append(started)
     return started
@@ -67,15 +68,15 @@ def start(*arguments):
 
 # What `ray start` does, which refuses to be on the loopback interface.
 NODE = """
-import json, signal, sys
+import json, sys
 import ray
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 
 exec(sys.argv[2] + "\\nlighten()")
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 node = Node(RayParams(**json.loads(sys.argv[1])), head=False, shutdown_at_exit=False, spawn_reaper=True)
-signal.sigwait([signal.SIGTERM])
+# Until the one who started it has ended.
+sys.stdin.read()
 node.kill_all_processes(check_alive=False, allow_graceful=True)
 """
 
@@ -122,6 +123,7 @@ for line in sys.stdin:
     elif verb == "kill-head":
         (head,) = children(os.getpid(), b"gcs_server")
         os.kill(head, signal.SIGKILL)
+        is_headless = True
     elif verb == "hog":
         hog = Hog.options(num_cpus=int(rest[0])).remote()
         ray.get(hog.there.remote())
@@ -151,7 +153,8 @@ for line in sys.stdin:
         answer = "%d %g" % (len(others), sum(node["Resources"].get("CPU", 0) for node in alive()) - free)
     print(answer, flush=True)
 for process in reversed(processes):
-    if process.poll() is None:
+    process.stdin.close()
+    if process not in named.values():
         process.terminate()
 limit = time.monotonic() + 10
 for process in processes:
@@ -160,6 +163,8 @@ for process in processes:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-ray.shutdown()
+if not is_headless:
+    # Without a head it would wait for one; the rest of the cluster ends with this process.
+    ray.shutdown()
 shutil.rmtree(folder, ignore_errors=True)
 os._exit(0)

@@ -21,8 +21,9 @@ from polypool_slot import Failure
 OLDEST = (2, 10)
 # An address where nobody answers.
 UNANSWERED = 4.0
-# What is reached, but does not get on.
+# What is reached, but does not get on. The server of clients starts a process for each.
 UNFINISHED = 10.0
+UNFINISHED_CLIENT = 45.0
 # How often is looked which nodes there are, and how long that may take before the head counts as gone.
 RECOUNT = 0.5
 HANGING = 5.0
@@ -166,7 +167,7 @@ class Engine:
         if self.ray is None:
             self.load()
         try:
-            await self.blocking(UNFINISHED, self.init, {"address": address})
+            await self.blocking(UNFINISHED_CLIENT if self.is_client else UNFINISHED, self.init, {"address": address})
         except asyncio.TimeoutError:
             raise Failure("unreachable", "what answers at %s does not speak as the head of a Ray cluster does; %s" % (address, self.hint()))
         except Exception as error:

@@ -2,7 +2,7 @@
 //! taken back.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Poll, Waker},
     time::{Duration, Instant},
 };
@@ -147,6 +147,10 @@ impl Worker {
     pub(super) fn fill_up(self: &Arc<Self>, state: &mut State) {
         let ahead = if state.link.ahead().is_some() { FAR_AHEAD } else { AHEAD };
         let Some(pace) = state.pace.filter(|pace| *pace < ahead) else { return };
+        if state.sent.front().is_some_and(|front| self.ending.load(Ordering::SeqCst) == front.ticket) {
+            // It waits for the end of the pool, which does not wait for it, and would not for those.
+            return;
+        }
         if !state.link.prefetches() || !self.crew().is_some_and(|crew| crew.prefetches()) {
             return;
         }
