@@ -11,10 +11,10 @@ use std::{
 };
 
 /// What a process of a job is to do.
-pub const ROLE: &str = "POLYPOOL_TEST_ROLE";
+pub const ROLE: &str = "TEST_ROLE";
 
 /// Which job a process is of.
-const JOB: &str = "POLYPOOL_TEST_JOB";
+const JOB: &str = "TEST_JOB";
 
 /// How long a job may take. It decides only what counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -178,7 +178,7 @@ fn siblings() -> Vec<u32> {
     pids.filter(|pid: &u32| {
         let is_mine = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == mine);
         let vars = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        is_mine && vars.split(|byte| *byte == 0).any(|var| var == b"POLYPOOL_TEST_ROLE=idle")
+        is_mine && vars.split(|byte| *byte == 0).any(|var| var == b"TEST_ROLE=idle")
     })
     .collect()
 }
