@@ -35,7 +35,7 @@ mod linux {
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Event, Metadata, Subscriber};
 
-    const CHILD: &str = "TEST_CPU_CHILD";
+    const CHILD: &str = "POLYPOOL_TEST_CPU_CHILD";
     const VARIABLE: &str = "POLYPOOL_MAX_CPU_COUNT";
 
     /// Counts events and forgets them. Asks for the CPUs while it handles one, as a subscriber with a pool

@@ -25,7 +25,7 @@ use polypool::{
 polypool::worker_main!();
 
 /// Names the test that a process was started for.
-const ALONE: &str = "TEST_ALONE";
+const ALONE: &str = "POLYPOOL_TEST_ALONE";
 
 /// How long a test may take before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -471,13 +471,13 @@ fn nobody_outlives_the_program() {
 fn options_hold_for_forked_workers() {
     run(async {
         for method in FORKING {
-            let backend = by(method).env("TEST_TASTE", "sour").current_dir("/usr").inner_threads(3);
+            let backend = by(method).env("POLYPOOL_TEST_TASTE", "sour").current_dir("/usr").inner_threads(3);
             let pool = pool(backend, 1);
             let seen = pool.submit(
                 |()| {
                     let var = |name: &str| std::env::var(name).unwrap_or_default();
                     let here = std::env::current_dir().unwrap().display().to_string();
-                    (var("TEST_TASTE"), var("OMP_NUM_THREADS"), here)
+                    (var("POLYPOOL_TEST_TASTE"), var("OMP_NUM_THREADS"), here)
                 },
                 (),
             );
@@ -486,7 +486,7 @@ fn options_hold_for_forked_workers() {
                 ("sour".to_owned(), "3".to_owned(), "/usr".to_owned()),
                 "{method}"
             );
-            assert!(std::env::var_os("TEST_TASTE").is_none());
+            assert!(std::env::var_os("POLYPOOL_TEST_TASTE").is_none());
         }
     });
 }

@@ -216,11 +216,11 @@ fn as_a_parallel_setting() {
 #[cfg(all(feature = "processes", target_os = "linux"))]
 #[test]
 fn options_reach_worker_processes() {
-    let text = "parallel_backend = 'loky'\nn_workers = 1\nenv = { TEST_A = 'b' }\ncurrent_dir = '/'\nmax_payload = '1 KiB'";
+    let text = "parallel_backend = 'loky'\nn_workers = 1\nenv = { POLYPOOL_TEST_A = 'b' }\ncurrent_dir = '/'\nmax_payload = '1 KiB'";
     let config = table(text).expect("fine");
     let pool = config.executor().expect("fine");
     let here = |name: String| (std::env::var(name).ok(), std::env::current_dir().ok());
-    let (value, folder) = block_on(pool.submit(here, "TEST_A".to_owned())).expect("it runs");
+    let (value, folder) = block_on(pool.submit(here, "POLYPOOL_TEST_A".to_owned())).expect("it runs");
     assert_eq!((value.as_deref(), folder), (Some("b"), Some("/".into())));
     let large = block_on(pool.submit(|text: String| text.len(), "x".repeat(2000)));
     assert!(matches!(large, Err(TaskError::TooLarge { limit: 1024, .. })), "{large:?}");

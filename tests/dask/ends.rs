@@ -131,7 +131,7 @@ fn the_program_is_killed() {
         let folder = tempfile::tempdir().unwrap();
         let mut program = std::process::Command::new("/proc/self/exe")
             .args(["ends::program", "--exact", "--ignored", "--test-threads=1"])
-            .env("TEST_DASK", format!("{mode} {} {}", cluster.address(), folder.path().display()))
+            .env("POLYPOOL_TEST_DASK", format!("{mode} {} {}", cluster.address(), folder.path().display()))
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("this program can be started");
@@ -150,7 +150,7 @@ fn the_program_is_killed() {
 #[test]
 #[ignore = "it is played by another test"]
 fn program() {
-    let Ok(play) = std::env::var("TEST_DASK") else { return };
+    let Ok(play) = std::env::var("POLYPOOL_TEST_DASK") else { return };
     let mut words = play.split(' ');
     let mode = match words.next().unwrap() {
         "grouped" => Mode::Grouped,

@@ -32,19 +32,19 @@ fn variable(name: String) -> Option<String> {
 #[test]
 fn environment_of_the_workers() {
     run(async {
-        let backend = Processes::new().env("TEST_A", "one").env("TEST_B", "zwei ✓ =x");
-        let pool = pool_of(backend.env("TEST_A", "two"), 2);
+        let backend = Processes::new().env("POLYPOOL_TEST_A", "one").env("POLYPOOL_TEST_B", "zwei ✓ =x");
+        let pool = pool_of(backend.env("POLYPOOL_TEST_A", "two"), 2);
         assert_eq!(
-            pool.submit(variable, "TEST_A".to_owned()).await.unwrap().as_deref(),
+            pool.submit(variable, "POLYPOOL_TEST_A".to_owned()).await.unwrap().as_deref(),
             Some("two")
         );
-        let second = pool.submit(variable, "TEST_B".to_owned()).await.unwrap();
+        let second = pool.submit(variable, "POLYPOOL_TEST_B".to_owned()).await.unwrap();
         assert_eq!(second.as_deref(), Some("zwei ✓ =x"));
-        assert_eq!(variable("TEST_A".to_owned()), None, "not here");
+        assert_eq!(variable("POLYPOOL_TEST_A".to_owned()), None, "not here");
         let inherited = pool.submit(variable, "PATH".to_owned()).await.unwrap();
         assert_eq!(inherited, variable("PATH".to_owned()));
         assert_eq!(
-            crate::ground::pool(1).submit(variable, "TEST_A".to_owned()).await.unwrap(),
+            crate::ground::pool(1).submit(variable, "POLYPOOL_TEST_A".to_owned()).await.unwrap(),
             None
         );
     });
@@ -207,9 +207,9 @@ fn answers_are_not_withheld_behind_a_long_task() {
 #[test]
 fn two_pools_share_nothing() {
     run(async {
-        let (first, second) = (pool(1), pool_of(Processes::new().env("TEST_C", "only here"), 1));
+        let (first, second) = (pool(1), pool_of(Processes::new().env("POLYPOOL_TEST_C", "only here"), 1));
         assert_ne!(first.submit(pid, ()).await.unwrap(), second.submit(pid, ()).await.unwrap());
-        assert_eq!(first.submit(variable, "TEST_C".to_owned()).await.unwrap(), None);
+        assert_eq!(first.submit(variable, "POLYPOOL_TEST_C".to_owned()).await.unwrap(), None);
         first.shutdown(true).await;
         goes_on(&second).await;
     });

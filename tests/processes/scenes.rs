@@ -17,7 +17,7 @@ use crate::tasks::{
     abort, bytes, double, echo, hold, hold_async, hold_with_a_child, spin_for_ever, start_sleeper,
 };
 
-const NAME: &str = "TEST_SCENE";
+const NAME: &str = "POLYPOOL_TEST_SCENE";
 
 /// Begins what a scene says, so that it is told from what the test harness says.
 const MARK: &str = "@ ";

@@ -15,7 +15,7 @@ fn play(cluster: &Cluster, scene: &str, cache: &Path) -> bool {
     std::fs::copy("/proc/self/exe", &copy).unwrap();
     let mut child = Command::new(&copy)
         .args(["programs::stage", "--exact", "--ignored", "--test-threads=1", "--nocapture"])
-        .env("TEST_RAY", format!("{scene} {} {}", cluster.address(), cache.display()))
+        .env("POLYPOOL_TEST_RAY", format!("{scene} {} {}", cluster.address(), cache.display()))
         .stdin(Stdio::piped())
         .spawn()
         .expect("this program can be started");
@@ -27,7 +27,7 @@ fn play(cluster: &Cluster, scene: &str, cache: &Path) -> bool {
 #[test]
 #[ignore = "it is played by other tests"]
 fn stage() {
-    let Ok(play) = std::env::var("TEST_RAY") else { return };
+    let Ok(play) = std::env::var("POLYPOOL_TEST_RAY") else { return };
     // By now the program has no path.
     std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()).unwrap();
     let mut words = play.split(' ');
