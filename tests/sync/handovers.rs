@@ -61,7 +61,9 @@ fn none_is_lost_while_processes_are_killed() {
                     seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     // Some work is to be done in between; how much decides nothing.
                     std::thread::sleep(std::time::Duration::from_millis(5 + (seed >> 59)));
-                    let pids: Vec<u32> = pool.workers().iter().filter_map(|worker| worker.pid).collect();
+                    // Those that are at it: one that dies each time before it is ready is not replaced for ever.
+                    let at_work = pool.workers().into_iter().filter(|worker| worker.task.is_some());
+                    let pids: Vec<u32> = at_work.filter_map(|worker| worker.pid).collect();
                     if let Some(pid) = pids.get((seed >> 33) as usize % pids.len().max(1))
                         && kill(*pid, 9)
                     {
