@@ -454,7 +454,7 @@ fn options_that_make_no_sense_are_refused() {
     let known = "unknown backend `thread-pool`; known are serial, threads, tasks";
     let cases: [(&[&str], &str); 7] = [
         (&["--parallel-backend", "thread-pool"], known),
-        (&["--parallel-backend", "mpi"], "`mpi` is not part of this build"),
+        (&["--parallel-backend", "threads://here"], "takes none"),
         (&["-n", "0"], "max_workers is 0; a pool needs 1 worker or more"),
         (&["-n", "0", "--debug"], "max_workers is 0; a pool needs 1 worker or more"),
         (&["-n", "-1"], "-1"),
