@@ -37,7 +37,7 @@ const SIDE: Side = Side {
 ///
 /// Without [`max_workers`](crate::ExecutorBuilder::max_workers) a pool has as many workers as the cluster has threads, also when Dask's
 /// workers come and go. When the scheduler is gone, so is the pool: its tasks fail with
-/// [`TaskError::Backend`](crate::TaskError::Backend), and another pool connects anew.
+/// [`TaskError::Backend`], and another pool connects anew.
 ///
 /// A connection to the scheduler is made with the first task, or by [`warm_up`](crate::Executor::warm_up). Nothing stays on the
 /// cluster when the pool is gone, also when this program is killed.

@@ -62,7 +62,7 @@ const NAME: &str = "mpi";
 /// that dies, or whose machine does, is another matter: MPI has no rule for that, and what nearly all launchers do is to end the
 /// whole job, rank 0 with all that it has in memory included. No more is promised here. Only where the library and its launcher are
 /// fault tolerant (ULFM), as Open MPI 5 with `mpiexec --with-ft ulfm` is, does the job go on: tasks on the lost rank end with
-/// [`TaskError::WorkerLost`](crate::TaskError::WorkerLost), or are tried again, and the rank is not used any more. Work that must survive
+/// [`TaskError::WorkerLost`], or are tried again, and the rank is not used any more. Work that must survive
 /// the loss of machines belongs on Dask or Ray, or saves its state.
 ///
 /// # Processor time

@@ -42,7 +42,7 @@ const MEMORY: &str = "memory";
 ///
 /// Without [`max_workers`](crate::ExecutorBuilder::max_workers) a pool has as many workers as the cluster has room for, also when nodes
 /// come and go. When the head of the cluster is gone, so is the pool: its tasks fail with
-/// [`TaskError::Backend`](crate::TaskError::Backend), and another pool connects anew.
+/// [`TaskError::Backend`], and another pool connects anew.
 ///
 /// A connection to the cluster is made with the first task, or by [`warm_up`](crate::Executor::warm_up). Nothing stays on the cluster
 /// when the pool is gone, also when this program is killed.
