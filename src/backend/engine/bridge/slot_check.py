@@ -2,6 +2,9 @@
 
 import itertools
 import os
+import socket
+import struct
+import sys
 import tempfile
 import threading
 
@@ -71,3 +74,32 @@ with tempfile.TemporaryDirectory() as folder:
     open(os.path.join(cache, "other.part"), "w").close()
     fetch()
     assert len(wrote) == 2 and os.listdir(cache) == [name], os.listdir(cache)
+
+# A program for another machine, one for another system, and one that may not be executed.
+with tempfile.TemporaryDirectory() as folder:
+    with open(sys.executable, "rb") as file:
+        content = bytearray(file.read())
+    program = os.path.join(folder, "program")
+
+    def refused(content, mode):
+        with open(program, "wb") as file:
+            file.write(content)
+        os.chmod(program, mode)
+        inner, outer = socket.socketpair()
+        try:
+            slot.start(program, {}, inner).kill()
+        except slot.Failure as failure:
+            return failure
+        finally:
+            inner.close()
+            outer.close()
+        raise AssertionError("it was started")
+
+    for machine, name in ((183, "aarch64"), (243, "riscv64"), (4242, "machine 4242")):
+        content[18:20] = struct.pack("<H", machine)
+        failure = refused(content, 0o700)
+        assert failure.kind == "arch" and "it is built for %s;" % name in failure.text, failure
+    failure = refused(b"MZ" + bytes(100), 0o700)
+    assert failure.kind == "arch" and "another system" in failure.text, failure
+    failure = refused(content, 0o600)
+    assert failure.kind == "noexec" and "cache_dir" in failure.text, failure
