@@ -157,7 +157,7 @@ impl Queue {
     }
 
     /// Sweeps for the one leftover of a model.
-    #[cfg(polypool_loom)]
+    #[cfg(all(any(polypool_loom, test), feature = "processes", target_os = "linux"))]
     pub(crate) fn sweep_now(&self) {
         self.leftovers.fetch_add(1, Ordering::Relaxed);
         self.sweep();
