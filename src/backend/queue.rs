@@ -27,7 +27,7 @@ use crate::{
 pub(crate) type Entry = Arc<dyn AnyTask>;
 
 /// Below this many leftovers a sweep is not worth its while.
-const SWEEP_FROM: usize = 1024;
+const SWEEP_FROM: usize = if cfg!(miri) { 16 } else { 1024 };
 
 /// A queue that was this long gives its memory back when it is empty.
 const KEEP_CAPACITY: usize = 4096;
