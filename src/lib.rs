@@ -259,7 +259,7 @@ pub mod __private {
 #[path = "fuzz.rs"]
 pub mod __fuzz;
 
-#[cfg(polypool_loom)]
+#[cfg(all(any(polypool_loom, test), feature = "processes", target_os = "linux"))]
 #[doc(hidden)]
 #[path = "models/mod.rs"]
 pub mod __models;

@@ -52,7 +52,7 @@ pub use job::Job;
 pub use lane::{Arrival, Lane, Single};
 pub(crate) use lanes::{Released, Wait};
 pub(crate) use queue::Entry;
-#[cfg(polypool_loom)]
+#[cfg(all(any(polypool_loom, test), feature = "processes", target_os = "linux"))]
 pub(crate) use queue::Queue;
 pub use registry::register;
 pub(crate) use registry::{is_registered, make as make_registered, names as registered_names};

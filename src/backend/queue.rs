@@ -27,7 +27,7 @@ use crate::{
 pub(crate) type Entry = Arc<dyn AnyTask>;
 
 /// Below this many leftovers a sweep is not worth its while.
-const SWEEP_FROM: usize = 1024;
+const SWEEP_FROM: usize = if cfg!(miri) { 16 } else { 1024 };
 
 /// A queue that was this long gives its memory back when it is empty.
 const KEEP_CAPACITY: usize = 4096;
@@ -157,7 +157,7 @@ impl Queue {
     }
 
     /// Sweeps for the one leftover of a model.
-    #[cfg(polypool_loom)]
+    #[cfg(all(any(polypool_loom, test), feature = "processes", target_os = "linux"))]
     pub(crate) fn sweep_now(&self) {
         self.leftovers.fetch_add(1, Ordering::Relaxed);
         self.sweep();

@@ -58,7 +58,13 @@ impl Dice {
 
 /// Runs what is kept, what is right, and much that is neither. How many of each got through to something.
 fn run(name: &str, target: Target, right: &[Vec<u8>], times: usize) {
-    let kept = kept(name);
+    let mut kept = kept(name);
+    let mut times = times;
+    if cfg!(miri) {
+        // It takes a thousand times as long, and sees in one what others see in none.
+        kept.truncate(5);
+        times /= 1000;
+    }
     for input in &kept {
         target(input);
     }

@@ -8,9 +8,7 @@ use std::{
     },
 };
 
-use loom::{future::block_on, thread};
-
-use super::explore;
+use super::{block_on, explore, thread};
 use crate::{
     error::TaskError,
     task::{
@@ -88,6 +86,7 @@ pub(super) fn result<R>(task: &impl Outcome<R>) -> Result<R, TaskError> {
 
 /// *Pending is exact.* Of a worker that begins a task and one who withdraws it, one wins: the code has run and gave its result, or
 /// it has not and never will. Who waits is woken in both cases.
+#[cfg_attr(test, test)]
 pub fn a_task_is_begun_or_withdrawn() {
     explore(3, || {
         let ran = Arc::new(AtomicU32::new(0));
@@ -123,6 +122,7 @@ pub fn a_task_is_begun_or_withdrawn() {
 
 /// *It ends once.* Of the code that ends and one who gives it up while it runs, one decides what is told; the other's end is
 /// dropped, and is late.
+#[cfg_attr(test, test)]
 pub fn a_running_task_ends_once() {
     explore(3, || {
         let task = Arc::new(TaskCell::new(Blocking(|| 7)));

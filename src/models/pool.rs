@@ -1,4 +1,4 @@
-//! A whole pool, with workers that are loom's threads: who is called, who sleeps, who is woken, and how all of it ends.
+//! A whole pool, with workers that are the model's threads: who is called, who sleeps, who is woken, and how all of it ends.
 
 use std::{
     future::poll_fn,
@@ -8,9 +8,7 @@ use std::{
     },
 };
 
-use loom::{future::block_on, thread};
-
-use super::{cell::result, explore};
+use super::{block_on, cell::result, explore, thread};
 use crate::{
     backend::{
         Arrival, Backend, Capabilities, Entry, PoolContext, Settings, Workers, anchor::Anchor, pool::Pool,
@@ -61,6 +59,7 @@ fn pool(max_workers: usize) -> Arc<Pool> {
     let settings = Settings {
         name: "model".to_owned(),
         max_workers,
+        is_sized: true,
         on_drop: CancellationPolicy::NONE,
         max_pending: None,
         task_timeout: None,
@@ -93,6 +92,7 @@ fn end(pool: &Arc<Pool>) {
 }
 
 /// *Nothing is stranded.* Two submit to one worker, which may be asleep, on its way, or about to fall asleep: both tasks are done.
+#[cfg_attr(test, test)]
 pub fn two_submitters_and_a_worker() {
     explore(2, || {
         let pool = pool(1);
@@ -109,6 +109,7 @@ pub fn two_submitters_and_a_worker() {
 
 /// *A burst wakes as many as it needs.* A worker that sleeps and one that has not come yet get two tasks done, of which the first waits
 /// for the second.
+#[cfg_attr(test, test)]
 pub fn who_is_woken_wakes_the_next() {
     explore(2, || {
         let pool = pool(2);
@@ -122,6 +123,7 @@ pub fn who_is_woken_wakes_the_next() {
 }
 
 /// *Cancelled or done.* A task that is cancelled while a worker comes for it ends once, and the worker goes on to the next.
+#[cfg_attr(test, test)]
 pub fn a_task_is_cancelled_while_a_worker_comes() {
     explore(2, || {
         let pool = pool(1);
@@ -138,6 +140,7 @@ pub fn a_task_is_cancelled_while_a_worker_comes() {
 
 /// *The end is told.* A pool that is shut down while a task is submitted lets it in and does it, or refuses it; either way its
 /// workers go.
+#[cfg_attr(test, test)]
 pub fn a_submit_meets_a_shutdown() {
     explore(2, || {
         let pool = pool(1);
@@ -158,6 +161,7 @@ pub fn a_submit_meets_a_shutdown() {
 }
 
 /// *Nothing runs after the end.* A policy that cancels what waits meets a worker that is about to begin it.
+#[cfg_attr(test, test)]
 pub fn a_policy_meets_a_beginning() {
     explore(2, || {
         let pool = pool(1);

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use loom::thread;
-
-use super::explore;
+use super::{explore, thread};
 use crate::{
     backend::{Entry, Queue},
     error::TaskError,
@@ -21,6 +19,7 @@ fn number(task: &Entry) -> u64 {
 
 /// *Once each, and in order.* What two submitters push is taken by two workers, each task by one of them, and the tasks of one
 /// submitter in his order by whoever takes both.
+#[cfg_attr(test, test)]
 pub fn what_is_pushed_is_popped_once_and_in_order() {
     explore(2, || {
         let queue = Arc::new(Queue::default());
@@ -57,6 +56,7 @@ pub fn what_is_pushed_is_popped_once_and_in_order() {
 
 /// *Priority first.* A worker that comes after two pushes of one submitter takes the more urgent task, whatever another worker did
 /// to the inbox meanwhile.
+#[cfg_attr(test, test)]
 pub fn the_urgent_goes_first() {
     explore(3, || {
         let queue = Arc::new(Queue::default());
@@ -75,6 +75,7 @@ pub fn the_urgent_goes_first() {
 }
 
 /// *Closed is closed.* What was let in before is there, what comes after is refused, and there is no third way.
+#[cfg_attr(test, test)]
 pub fn a_task_is_let_in_or_refused() {
     explore(3, || {
         let queue = Arc::new(Queue::default());
@@ -91,6 +92,7 @@ pub fn a_task_is_let_in_or_refused() {
 }
 
 /// *A sweep takes the dead only.* Withdrawn tasks are swept out while others come and go.
+#[cfg_attr(test, test)]
 pub fn a_sweep_keeps_what_lives() {
     explore(3, || {
         let queue = Arc::new(Queue::default());

@@ -5,11 +5,9 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-use loom::thread;
-
 use super::{
     cell::{Counts, result},
-    explore,
+    explore, memory, thread,
 };
 use crate::{
     error::TaskError,
@@ -35,7 +33,7 @@ impl Claim for Claims {
 
 /// A task that was sent ahead, and the memory in which its claim is.
 fn sent() -> (Arc<RemoteCell<u8>>, Arc<Mapping>) {
-    let memory = Arc::new(Mapping::plain(2048));
+    let memory = Arc::new(memory(2048));
     let task = Arc::new(RemoteCell::new(Call::new(1, Vec::new(), 1), open::<u8>, None, false, true));
     let claims: Arc<dyn Claim> = Arc::new(Claims(Arc::clone(&memory)));
     layout::Claim::of(TICKET).send(&memory);
@@ -52,6 +50,7 @@ fn worker(memory: &Mapping, performed: &AtomicU32) -> bool {
 
 /// *Pending is exact across processes.* Of a worker that takes a call which was sent ahead and one who withdraws it, one wins. Of
 /// what was taken, the reply is the result.
+#[cfg_attr(test, test)]
 pub fn a_call_is_taken_or_withdrawn() {
     explore(3, || {
         let (task, memory) = sent();
@@ -89,6 +88,7 @@ pub fn a_call_is_taken_or_withdrawn() {
 }
 
 /// *A call is in one place.* Taken by the worker, back in the queue or cancelled: never two of these, and never none.
+#[cfg_attr(test, test)]
 pub fn a_call_that_is_called_back_is_in_one_place() {
     explore(3, || {
         let (task, memory) = sent();

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use loom::{
-    sync::{Condvar, Mutex},
-    thread,
-};
-
-use super::explore;
+use super::{Condvar, Mutex, explore, memory, thread};
 use crate::{
     sys::shm::{self, Mapping},
     wire::{
@@ -42,9 +37,10 @@ fn check(memory: &Mapping, reader: &mut Reader, n: u64) -> bool {
 
 /// *Whole, in order, and not slept through.* A worker reads what the pool writes, sleeps when there is nothing, and is woken when
 /// there is, also when the ring has come round.
+#[cfg_attr(test, test)]
 pub fn calls_arrive_and_wake_a_sleeping_worker() {
     explore(3, || {
-        let memory = Arc::new(Mapping::plain(PLACE.data + PLACE.size));
+        let memory = Arc::new(memory(PLACE.data + PLACE.size));
         let worker = thread::spawn({
             let memory = Arc::clone(&memory);
             move || {
@@ -71,9 +67,10 @@ pub fn calls_arrive_and_wake_a_sleeping_worker() {
 }
 
 /// *A bell for the next reply.* A pool that asked for the bell and then saw no reply hears it.
+#[cfg_attr(test, test)]
 pub fn replies_ring_the_bell_of_a_pool_that_waits() {
     explore(3, || {
-        let memory = Arc::new(Mapping::plain(PLACE.data + PLACE.size));
+        let memory = Arc::new(memory(PLACE.data + PLACE.size));
         // An eventfd.
         let bell = Arc::new((Mutex::new(false), Condvar::new()));
         let worker = thread::spawn({

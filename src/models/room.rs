@@ -2,13 +2,12 @@
 
 use std::{future::Future, pin::pin, sync::Arc, task::Context};
 
-use loom::{future::block_on, thread};
-
-use super::explore;
+use super::{block_on, explore, thread};
 use crate::backend::room::{Entering, Room};
 
 /// *A place is somebody's.* One who waits for the only place gets it, or gave up: then it is free again. It is never lost, and
 /// there are never two.
+#[cfg_attr(test, test)]
 pub fn a_place_is_given_or_free() {
     explore(3, || {
         let room = Arc::new(Room::new(Some(1)));

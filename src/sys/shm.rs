@@ -2,7 +2,6 @@
 //! does not know what lies in the memory nor who may write where: that is the protocol of those who use it.
 
 use std::{
-    ffi::c_void,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr::NonNull,
@@ -158,6 +157,17 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Memory of this process alone, all zero, on which everything else is tried that this does: Miri knows no shared files.
+    #[cfg(miri)]
+    #[allow(unsafe_code, reason = "the room for it")]
+    pub(crate) fn plain(len: usize) -> Self {
+        // SAFETY: the layout is not of no bytes.
+        let start = unsafe { std::alloc::alloc_zeroed(plain_layout(len)) };
+        let file = std::fs::File::open("/dev/null").expect("never longer than what is backed").into();
+        let start = NonNull::new(start).expect("memory");
+        Self { start, reserve: len, backed: AtomicUsize::new(len), file, writable: true }
+    }
+
     /// How many bytes of addresses there are, backed by the file or not.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -293,8 +303,20 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the range is the one that `new` mapped, whole. Everything that points into it borrows `self`, so nothing does.
         // An error cannot be: the kernel refuses only ranges that are none.
-        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast::<c_void>(), self.reserve) };
+        #[cfg(not(miri))]
+        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.reserve) };
+        // SAFETY: it was allocated by `plain` with this layout, and for the rest the same.
+        #[cfg(miri)]
+        unsafe {
+            std::alloc::dealloc(self.start.as_ptr(), plain_layout(self.reserve));
+        }
     }
+}
+
+/// That of a page, as a mapping has it.
+#[cfg(miri)]
+fn plain_layout(len: usize) -> std::alloc::Layout {
+    std::alloc::Layout::from_size_align(len.max(1), 4096).expect("a layout")
 }
 
 /// Sleeps while the word is `expected`, until somebody [`wake`]s it, in this process or another that maps it. False when the
