@@ -45,3 +45,17 @@ fn workers_that_leave_are_replaced() {
         end(&pool).await;
     });
 }
+
+/// Before it is known how large the cluster is, a pool may ask for more workers than there is room for.
+#[test]
+fn a_cluster_has_less_room_than_was_thought() {
+    run(async {
+        let cluster = Cluster::with_threads(1);
+        for _ in 0..5 {
+            let pool = builder(dask(&cluster)).build().unwrap();
+            goes_on(&pool).await;
+            assert_eq!(pool.max_workers(), 1);
+            end(&pool).await;
+        }
+    });
+}

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -82,9 +84,19 @@ pub async fn end(pool: &Executor) {
 pub fn in_place_of_python(script: &str) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("python");
-    std::fs::write(&path, script).expect("a folder");
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let (from, mut to) = std::io::pipe().expect("a pipe");
+    // It is less than a pipe holds.
+    to.write_all(script.as_bytes()).expect("there is room");
+    drop(to);
+    plant(Path::new("/dev/stdin"), Stdio::from(from), &path);
     (folder, path)
+}
+
+/// Makes a program of this file. Another process writes it: a descriptor of ours for writing could be with a process that another test
+/// starts just then, and who is written to cannot be executed.
+pub fn plant(content: &Path, input: Stdio, path: &Path) {
+    let done = Command::new("install").args(["-m", "755"]).arg(content).arg(path).stdin(input).status();
+    assert!(done.expect("`install` is there").success());
 }
 
 /// Waits until `done`, as `proc::soon`, on a machine that starts interpreters meanwhile.

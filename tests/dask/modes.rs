@@ -112,8 +112,6 @@ fn slots_are_where_they_are_asked_for() {
         assert_eq!((one.len(), two.len()), (1, 1));
         assert_ne!(one, two);
         assert_eq!(place(dask(cluster).resources([("GPU", 1.0)])).await, two);
-        // It spreads them by itself.
-        assert_eq!(place(dask(cluster)).await, &one | &two);
     });
 }
 

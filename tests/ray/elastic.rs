@@ -25,3 +25,17 @@ fn nodes_that_join_are_used_and_those_that_leave_are_replaced() {
         end(&pool).await;
     });
 }
+
+/// Before it is known how large the cluster is, a pool may ask for more workers than there is room for.
+#[test]
+fn a_cluster_has_less_room_than_was_thought() {
+    run(async {
+        let cluster = Cluster::with_cpus(1);
+        for _ in 0..5 {
+            let pool = builder(ray(&cluster)).build().unwrap();
+            goes_on(&pool).await;
+            assert_eq!(pool.max_workers(), 1);
+            end(&pool).await;
+        }
+    });
+}

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::cluster::{Cluster, python};
-use crate::ground::{end, goes_on, pool_of, refusal, run};
+use crate::ground::{end, goes_on, plant, pool_of, refusal, run};
 use crate::proc::listing;
 
 /// Plays `scene` in a program that is nowhere in the file system. Its workers keep it in `cache`.
 fn play(cluster: &Cluster, scene: &str, cache: &Path) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("program");
-    std::fs::copy("/proc/self/exe", &copy).unwrap();
+    plant(Path::new(&format!("/proc/{}/exe", std::process::id())), Stdio::null(), &copy);
     let mut child = Command::new(&copy)
         .args(["programs::stage", "--exact", "--ignored", "--test-threads=1", "--nocapture"])
         .env("POLYPOOL_TEST_RAY", format!("{scene} {} {}", cluster.address(), cache.display()))
