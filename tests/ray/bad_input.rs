@@ -64,7 +64,8 @@ fn the_address_is_that_of_another_part_of_ray() {
         let address = Cluster::shared().order("raylet");
         assert_refused(at(&address), &[&address, "a part of Ray", "6379", "ray://host:10001"]).await;
         let head = Cluster::shared().address();
-        assert_refused(at(&format!("ray://{head}")), &[head, "a part of Ray", "client server", "10001"]).await;
+        assert_refused(at(&format!("ray://{head}")), &[head, "a part of Ray", "client server", "10001"])
+            .await;
     });
 }
 

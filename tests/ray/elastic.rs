@@ -3,13 +3,13 @@
 use futures::TryStreamExt as _;
 
 use crate::cluster::Cluster;
-use crate::ground::{builder, double, end, goes_on, ray, run, soon_async};
+use crate::ground::{builder, double, end, goes_on, on, run, soon_async};
 
 #[test]
 fn nodes_that_join_are_used_and_those_that_leave_are_replaced() {
     run(async {
         let cluster = Cluster::with_cpus(1);
-        let pool = builder(ray(&cluster)).build().unwrap();
+        let pool = builder(on(&cluster)).build().unwrap();
         goes_on(&pool).await;
         assert_eq!(pool.max_workers(), 1);
         cluster.order("node two 2");
@@ -32,7 +32,7 @@ fn a_cluster_has_less_room_than_was_thought() {
     run(async {
         let cluster = Cluster::with_cpus(1);
         for _ in 0..5 {
-            let pool = builder(ray(&cluster)).build().unwrap();
+            let pool = builder(on(&cluster)).build().unwrap();
             goes_on(&pool).await;
             assert_eq!(pool.max_workers(), 1);
             end(&pool).await;

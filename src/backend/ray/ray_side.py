@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 
-from polypool_ray_local import STARTING, Folder, lighten
+from polypool_ray_local import STARTING, Folder, below, end_all, lighten
 from polypool_slot import Failure
 
 # The oldest version of `ray` that is known to work.
@@ -508,11 +508,14 @@ class Engine:
         self.is_over = True
         for task in self.watching:
             task.cancel()
+        # A raylet without a head takes no part of it along when it is ended.
+        parts = [] if self.folder is None else below(os.getpid())
         if self.ray is not None:
             try:
                 await self.blocking(4, self.ray.shutdown)
             except Exception:
                 pass  # They end with this process.
+        end_all(parts)
         if self.folder is not None:
             self.folder.remove()
 
