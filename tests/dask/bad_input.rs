@@ -74,7 +74,9 @@ fn the_interpreter_is_none() {
         assert_refused(nowhere, &["`/nowhere/python`", "cannot be started", "POLYPOOL_PYTHON"]).await;
         let other = Dask::new(address).python("true");
         assert_refused(other, &["`true`", "ended with code 0", "POLYPOOL_PYTHON"]).await;
-        let (_folder, path) = in_place_of_python("#!/bin/sh\necho 'not today' >&2\nexit 3\n");
+        // One that says much.
+        let script = "#!/bin/sh\nseq 50000 >&2\necho 'not today' >&2\nexit 3\n";
+        let (_folder, path) = in_place_of_python(script);
         assert_refused(Dask::new(address).python(path), &["ended with code 3", "not today"]).await;
     });
 }

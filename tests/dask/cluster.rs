@@ -57,6 +57,12 @@ impl Cluster {
         &self.address
     }
 
+    /// The ways in which a user may name it as a backend, with the variables that he then has set.
+    pub fn names(&self) -> Vec<(String, Option<(&'static str, String)>)> {
+        let address = self.address.replace("tcp://", "dask://");
+        vec![(address, None), ("dask".to_owned(), Some(("DASK_SCHEDULER_ADDRESS", self.address.clone())))]
+    }
+
     /// Does what `cluster.py` knows, and gives its answer.
     pub fn order(&self, what: &str) -> String {
         let mut talk = self.talk.lock().expect("nobody has panicked with it");

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use futures::TryStreamExt as _;
 
 use crate::cluster::Cluster;
-use crate::ground::{builder, dask, double, end, goes_on, pids, run, soon_async};
+use crate::ground::{builder, double, end, goes_on, on, pids, run, soon_async};
 
 #[test]
 fn workers_that_join_are_used() {
     run(async {
         let cluster = Cluster::empty();
-        let pool = builder(dask(&cluster)).build().unwrap();
+        let pool = builder(on(&cluster)).build().unwrap();
         // There is nobody yet.
         let early = pool.submit(double, 1);
         cluster.order("worker one 1");
@@ -31,7 +31,7 @@ fn workers_that_leave_are_replaced() {
     run(async {
         let cluster = Cluster::with_threads(1);
         cluster.order("worker two 1");
-        let pool = builder(dask(&cluster)).build().unwrap();
+        let pool = builder(on(&cluster)).build().unwrap();
         pool.warm_up().await.unwrap();
         assert_eq!(pool.max_workers(), 2);
         goes_on(&pool).await;
@@ -43,5 +43,19 @@ fn workers_that_leave_are_replaced() {
         let doubled: Vec<u64> = pool.map(double, 0..100).try_collect().await.unwrap();
         assert!((0..100).map(|n| 2 * n).eq(doubled));
         end(&pool).await;
+    });
+}
+
+/// Before it is known how large the cluster is, a pool may ask for more workers than there is room for.
+#[test]
+fn a_cluster_has_less_room_than_was_thought() {
+    run(async {
+        let cluster = Cluster::with_threads(1);
+        for _ in 0..5 {
+            let pool = builder(on(&cluster)).build().unwrap();
+            goes_on(&pool).await;
+            assert_eq!(pool.max_workers(), 1);
+            end(&pool).await;
+        }
     });
 }

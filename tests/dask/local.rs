@@ -3,13 +3,14 @@
 use polypool::{BuildError, Dask, Executor};
 
 use crate::cluster::python;
-use crate::ground::{builder, end, goes_on, pids, run, soon_async};
-use crate::proc::{is_dead, listing};
+use crate::ground::{Apart, builder, end, goes_on, pids, run, soon_async};
+use crate::proc::is_dead;
 
 #[test]
 fn a_local_cluster_comes_and_goes_with_its_pool() {
     run(async {
-        let backend = Dask::local(2).python(python());
+        let apart = Apart::new();
+        let backend = Dask::local(2).python(&apart.python);
         let pool = builder(backend).build().unwrap();
         assert_eq!(pool.max_workers(), 2);
         goes_on(&pool).await;
@@ -17,11 +18,7 @@ fn a_local_cluster_comes_and_goes_with_its_pool() {
         let all: Vec<u32> = places.into_iter().flat_map(|pids| pids.unwrap()).collect();
         end(&pool).await;
         soon_async("all of it is gone", || all.iter().all(|&pid| is_dead(pid))).await;
-        let left: Vec<_> = listing(std::env::temp_dir().to_str().unwrap())
-            .into_iter()
-            .filter(|name| name.starts_with("polypool-dask-"))
-            .collect();
-        assert_eq!(left, [""; 0]);
+        assert_eq!(apart.files(), [""; 0]);
     });
 }
 

@@ -10,7 +10,16 @@
 
 polypool::worker_main!();
 
+use polypool::Dask as Engine;
+
+/// Its name as a backend.
+const ENGINE: &str = "dask";
+
 mod cluster;
+#[path = "../examples/ground.rs"]
+#[allow(dead_code, reason = "the tests of the examples use the rest")]
+mod example;
+#[path = "../engine/ground.rs"]
 mod ground;
 #[path = "../processes/proc.rs"]
 #[allow(dead_code, reason = "the tests of `processes` use the rest")]
@@ -19,6 +28,9 @@ mod proc;
 mod bad_input;
 mod elastic;
 mod ends;
+#[path = "../engine/examples.rs"]
+mod examples;
 mod local;
 mod modes;
+#[path = "../engine/programs.rs"]
 mod programs;

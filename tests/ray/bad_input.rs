@@ -10,8 +10,8 @@ use polypool::{BuildError, Executor, Ray};
 use crate::cluster::{Cluster, python};
 use crate::ground::{in_place_of_python, refusal, run};
 
-/// A few seconds, and for what answers as Ray does some ten, or, to a client, some thirty; and an interpreter has to import Ray, on a machine that is busy.
-const PROMPT: Duration = Duration::from_secs(90);
+/// A few seconds, and an interpreter has to import Ray, on a machine that is busy.
+const PROMPT: Duration = Duration::from_secs(30);
 
 async fn assert_refused(backend: Ray, words: &[&str]) {
     let (text, took) = refusal(backend).await;
@@ -62,9 +62,10 @@ fn somebody_else_is_at_the_address() {
 fn the_address_is_that_of_another_part_of_ray() {
     run(async {
         let address = Cluster::shared().order("raylet");
-        assert_refused(at(&address), &[&address, "6379", "ray://host:10001"]).await;
-        let head = format!("ray://{}", Cluster::shared().address());
-        assert_refused(at(&head), &[&head, "client server", "10001"]).await;
+        assert_refused(at(&address), &[&address, "a part of Ray", "6379", "ray://host:10001"]).await;
+        let head = Cluster::shared().address();
+        assert_refused(at(&format!("ray://{head}")), &[head, "a part of Ray", "client server", "10001"])
+            .await;
     });
 }
 
@@ -86,7 +87,9 @@ fn the_interpreter_is_none() {
         assert_refused(nowhere, &["`/nowhere/python`", "cannot be started", "POLYPOOL_PYTHON"]).await;
         let other = Ray::new(address).python("true");
         assert_refused(other, &["`true`", "ended with code 0", "POLYPOOL_PYTHON"]).await;
-        let (_folder, path) = in_place_of_python("#!/bin/sh\necho 'not today' >&2\nexit 3\n");
+        // One that says much.
+        let script = "#!/bin/sh\nseq 50000 >&2\necho 'not today' >&2\nexit 3\n";
+        let (_folder, path) = in_place_of_python(script);
         assert_refused(Ray::new(address).python(path), &["ended with code 3", "not today"]).await;
     });
 }

@@ -163,8 +163,10 @@ for process in processes:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-if not is_headless:
-    # Without a head it would wait for one; the rest of the cluster ends with this process.
+if is_headless:
+    # Without a head it would wait for one.
+    end_all(below(os.getpid()))
+else:
     ray.shutdown()
 shutil.rmtree(folder, ignore_errors=True)
 os._exit(0)

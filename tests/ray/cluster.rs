@@ -56,6 +56,11 @@ impl Cluster {
         &self.address
     }
 
+    /// The ways in which a user may name it as a backend, with the variables that he then has set.
+    pub fn names(&self) -> Vec<(String, Option<(&'static str, String)>)> {
+        vec![("ray".to_owned(), Some(("RAY_ADDRESS", self.address.clone()))), (self.order("client"), None)]
+    }
+
     /// Does what `cluster.py` knows, and gives its answer.
     pub fn order(&self, what: &str) -> String {
         let mut talk = self.talk.lock().expect("nobody has panicked with it");

@@ -3,13 +3,13 @@
 use futures::TryStreamExt as _;
 
 use crate::cluster::Cluster;
-use crate::ground::{builder, double, end, goes_on, ray, run, soon_async};
+use crate::ground::{builder, double, end, goes_on, on, run, soon_async};
 
 #[test]
 fn nodes_that_join_are_used_and_those_that_leave_are_replaced() {
     run(async {
         let cluster = Cluster::with_cpus(1);
-        let pool = builder(ray(&cluster)).build().unwrap();
+        let pool = builder(on(&cluster)).build().unwrap();
         goes_on(&pool).await;
         assert_eq!(pool.max_workers(), 1);
         cluster.order("node two 2");
@@ -23,5 +23,19 @@ fn nodes_that_join_are_used_and_those_that_leave_are_replaced() {
         let doubled: Vec<u64> = pool.map(double, 0..100).try_collect().await.unwrap();
         assert!((0..100).map(|n| 2 * n).eq(doubled));
         end(&pool).await;
+    });
+}
+
+/// Before it is known how large the cluster is, a pool may ask for more workers than there is room for.
+#[test]
+fn a_cluster_has_less_room_than_was_thought() {
+    run(async {
+        let cluster = Cluster::with_cpus(1);
+        for _ in 0..5 {
+            let pool = builder(on(&cluster)).build().unwrap();
+            goes_on(&pool).await;
+            assert_eq!(pool.max_workers(), 1);
+            end(&pool).await;
+        }
     });
 }

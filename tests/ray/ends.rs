@@ -7,8 +7,7 @@ use rustix::process::Signal;
 
 use crate::cluster::Cluster;
 use crate::ground::{
-    assert_lost, builder, double, end, goes_on, held, in_place_of_python, pids, pool_of, ray, run, soon,
-    soon_async,
+    Apart, assert_lost, builder, double, end, goes_on, held, on, pids, pool_of, run, soon, soon_async,
 };
 use crate::proc::{is_dead, kill};
 
@@ -21,7 +20,7 @@ fn worker_or_agent_is_killed() {
         for mode in [Mode::Grouped, Mode::Pilot, Mode::PerTask] {
             for whom in 0..2 {
                 let folder = tempfile::tempdir().unwrap();
-                let pool = pool_of(ray(Cluster::shared()).mode(mode), 1);
+                let pool = pool_of(on(Cluster::shared()).mode(mode), 1);
                 let (task, pids) = held(&pool, &folder).await;
                 let pending = pool.submit(double, 21);
                 kill(pids[whom], Signal::KILL);
@@ -40,7 +39,7 @@ fn the_actor_of_a_slot_is_killed() {
     run(async {
         for mode in [Mode::Grouped, Mode::Pilot, Mode::PerTask] {
             let folder = tempfile::tempdir().unwrap();
-            let pool = pool_of(ray(Cluster::shared()).mode(mode), 1);
+            let pool = pool_of(on(Cluster::shared()).mode(mode), 1);
             let (task, pids) = held(&pool, &folder).await;
             let pending = pool.submit(double, 21);
             kill(pids[2], Signal::KILL);
@@ -57,7 +56,7 @@ fn the_actor_of_a_slot_is_killed() {
 #[test]
 fn a_lost_task_is_tried_again_if_that_is_asked_for() {
     run(async {
-        let pool = builder(ray(Cluster::shared())).max_workers(1).retries(1).build().unwrap();
+        let pool = builder(on(Cluster::shared())).max_workers(1).retries(1).build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("first").to_str().unwrap().to_owned();
         let task = pool.submit(second_time, path.clone());
@@ -84,7 +83,7 @@ fn the_head_is_killed() {
         for mode in [Mode::Grouped, Mode::Pilot, Mode::PerTask] {
             let cluster = Cluster::with_cpus(2);
             let folder = tempfile::tempdir().unwrap();
-            let pool = pool_of(ray(&cluster).mode(mode), 1);
+            let pool = pool_of(on(&cluster).mode(mode), 1);
             let (running, pids) = held(&pool, &folder).await;
             let pending: Vec<_> = (0..5).map(|n| pool.submit(double, n)).collect();
             let start = Instant::now();
@@ -113,7 +112,7 @@ fn shutdown_leaves_nothing() {
     run(async {
         for mode in [Mode::Grouped, Mode::Pilot, Mode::PerTask] {
             let cluster = Cluster::shared();
-            let pool = pool_of(ray(cluster).mode(mode), 2);
+            let pool = pool_of(on(cluster).mode(mode), 2);
             let ours = pool.run_on_all(pids, ()).await;
             end(&pool).await;
             for [worker, agent, _] in ours.into_iter().map(Result::unwrap) {
@@ -131,7 +130,7 @@ fn the_program_is_killed() {
         let folder = tempfile::tempdir().unwrap();
         let mut program = std::process::Command::new("/proc/self/exe")
             .args(["ends::program", "--exact", "--ignored", "--test-threads=1"])
-            .env("POLYPOOL_TEST_RAY", format!("{mode} {} {}", cluster.address(), folder.path().display()))
+            .env("POLYPOOL_TEST_PLAY", format!("{mode} {} {}", cluster.address(), folder.path().display()))
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("this program can be started");
@@ -150,7 +149,7 @@ fn the_program_is_killed() {
 #[test]
 #[ignore = "it is played by another test"]
 fn program() {
-    let Ok(play) = std::env::var("POLYPOOL_TEST_RAY") else { return };
+    let Ok(play) = std::env::var("POLYPOOL_TEST_PLAY") else { return };
     let mut words = play.split(' ');
     let mode = match words.next().unwrap() {
         "grouped" => Mode::Grouped,
@@ -178,14 +177,11 @@ fn program() {
 fn the_bridge_is_killed() {
     run(async {
         let folder = tempfile::tempdir().unwrap();
-        let real = crate::cluster::python();
-        let script = format!("#!/bin/sh\necho $$ > \"$0.pid\"\nexec '{}' \"$@\"\n", real.display());
-        let (_script, python) = in_place_of_python(&script);
-        let pool = pool_of(ray(Cluster::shared()).python(&python), 1);
+        let apart = Apart::new();
+        let pool = pool_of(on(Cluster::shared()).python(&apart.python), 1);
         let (running, ours) = held(&pool, &folder).await;
         let pending = pool.submit(double, 1);
-        let bridge = std::fs::read_to_string(python.with_extension("pid")).unwrap();
-        kill(bridge.trim().parse().unwrap(), Signal::KILL);
+        kill(apart.bridge(), Signal::KILL);
         match pending.await {
             Err(TaskError::Backend { source, .. }) => {
                 assert!(source.to_string().contains("bridge"), "{source}")

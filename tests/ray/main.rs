@@ -10,7 +10,16 @@
 
 polypool::worker_main!();
 
+use polypool::Ray as Engine;
+
+/// Its name as a backend.
+const ENGINE: &str = "ray";
+
 mod cluster;
+#[path = "../examples/ground.rs"]
+#[allow(dead_code, reason = "the tests of the examples use the rest")]
+mod example;
+#[path = "../engine/ground.rs"]
 mod ground;
 #[path = "../processes/proc.rs"]
 #[allow(dead_code, reason = "the tests of `processes` use the rest")]
@@ -20,6 +29,9 @@ mod bad_input;
 mod client;
 mod elastic;
 mod ends;
+#[path = "../engine/examples.rs"]
+mod examples;
 mod local;
 mod modes;
+#[path = "../engine/programs.rs"]
 mod programs;

@@ -4,7 +4,7 @@ use futures::TryStreamExt as _;
 use polypool::{CancellationPolicy, Mode};
 
 use crate::cluster::Cluster;
-use crate::ground::{builder, double, end, goes_on, held, pids, pool_of, ray, run, soon_async};
+use crate::ground::{builder, double, end, goes_on, held, on, pids, pool_of, run, soon_async};
 use crate::proc::is_dead;
 
 const MODES: [Mode; 3] = [Mode::Grouped, Mode::Pilot, Mode::PerTask];
@@ -13,7 +13,7 @@ const MODES: [Mode; 3] = [Mode::Grouped, Mode::Pilot, Mode::PerTask];
 fn tasks_run_in_every_mode() {
     run(async {
         for mode in MODES {
-            let pool = pool_of(ray(Cluster::shared()).mode(mode), 2);
+            let pool = pool_of(on(Cluster::shared()).mode(mode), 2);
             goes_on(&pool).await;
             let doubled: Vec<u64> = pool.map(double, 0..1000).try_collect().await.unwrap();
             assert!((0..1000).map(|n| 2 * n).eq(doubled), "{mode:?}");
@@ -31,7 +31,7 @@ fn echo(bytes: serde_bytes::ByteBuf) -> serde_bytes::ByteBuf {
 fn large_arguments_and_results_pass_in_every_mode() {
     run(async {
         for mode in MODES {
-            let pool = pool_of(ray(Cluster::shared()).mode(mode), 2);
+            let pool = pool_of(on(Cluster::shared()).mode(mode), 2);
             let bytes: Vec<u8> = (0..60_000_000_u32).map(|n| (n % 251) as u8).collect();
             let tasks: Vec<_> =
                 (0..3).map(|_| pool.submit(echo, serde_bytes::ByteBuf::from(bytes.clone()))).collect();
@@ -48,7 +48,7 @@ fn running_and_pending_tasks_are_cancelled_in_every_mode() {
     run(async {
         for mode in MODES {
             let folder = tempfile::tempdir().unwrap();
-            let pool = pool_of(ray(Cluster::shared()).mode(mode), 1);
+            let pool = pool_of(on(Cluster::shared()).mode(mode), 1);
             let (running, [worker, ..]) = held(&pool, &folder).await;
             let pending = pool.submit(double, 1);
             assert_eq!(pending.cancel().await, None);
@@ -72,7 +72,7 @@ fn policies_hold_when_the_pool_is_dropped() {
             (CancellationPolicy::ALL, false, false),
         ] {
             let folder = tempfile::tempdir().unwrap();
-            let pool = builder(ray(Cluster::shared())).max_workers(1).on_drop(policy).build().unwrap();
+            let pool = builder(on(Cluster::shared())).max_workers(1).on_drop(policy).build().unwrap();
             let gate = folder.path().join("gate");
             let running = pool.submit(wait_for, gate.to_str().unwrap().to_owned());
             let begun = folder.path().join("gate.begun");
@@ -116,10 +116,10 @@ fn slots_are_where_they_are_asked_for() {
             end(&pool).await;
             places.into_iter().map(Result::unwrap).collect::<std::collections::BTreeSet<_>>()
         };
-        let two = places(ray(cluster).labels([("rack", "b")])).await;
+        let two = places(on(cluster).labels([("rack", "b")])).await;
         assert_eq!(two.len(), 1);
-        assert_eq!(places(ray(cluster).resources([("gadget", 1.0)])).await, two);
-        let one = places(ray(cluster).nodes([cluster.order("node-id")])).await;
+        assert_eq!(places(on(cluster).resources([("gadget", 1.0)])).await, two);
+        let one = places(on(cluster).nodes([cluster.order("node-id")])).await;
         assert_eq!(one.len(), 1);
         assert_ne!(one, two);
     });
@@ -131,9 +131,9 @@ fn resources_are_held_while_a_worker_is_there() {
     run(async {
         let cluster = Cluster::shared();
         let folder = tempfile::tempdir().unwrap();
-        let greedy = pool_of(ray(cluster).resources([("gadget", 2.0)]), 1);
+        let greedy = pool_of(on(cluster).resources([("gadget", 2.0)]), 1);
         let (running, _) = held(&greedy, &folder).await;
-        let modest = pool_of(ray(cluster).cpus(0.5).resources([("gadget", 1.0)]), 1);
+        let modest = pool_of(on(cluster).cpus(0.5).resources([("gadget", 1.0)]), 1);
         let task = modest.submit(double, 2);
         tokio::time::sleep(std::time::Duration::from_millis(700)).await;
         assert!(!task.is_finished());
@@ -150,7 +150,7 @@ fn in_the_per_task_mode_resources_are_held_while_a_task_runs() {
     run(async {
         let cluster = Cluster::with_cpus(1);
         let folder = tempfile::tempdir().unwrap();
-        let pool = pool_of(ray(&cluster).mode(Mode::PerTask), 1);
+        let pool = pool_of(on(&cluster).mode(Mode::PerTask), 1);
         goes_on(&pool).await;
         soon_async("the CPU is free", || cluster.order("busy") == "1 0").await;
         cluster.order("hog 1");
@@ -170,11 +170,11 @@ fn in_the_per_task_mode_resources_are_held_while_a_task_runs() {
 #[test]
 fn the_size_is_that_of_the_cluster_where_nobody_says_another() {
     run(async {
-        let pool = builder(ray(Cluster::shared())).build().unwrap();
+        let pool = builder(on(Cluster::shared())).build().unwrap();
         pool.warm_up().await.unwrap();
         assert_eq!(pool.max_workers(), 4);
         end(&pool).await;
-        let pool = builder(ray(Cluster::shared()).cpus(0.5).resources([("gadget", 1.0)])).build().unwrap();
+        let pool = builder(on(Cluster::shared()).cpus(0.5).resources([("gadget", 1.0)])).build().unwrap();
         pool.warm_up().await.unwrap();
         assert_eq!(pool.max_workers(), 2);
         end(&pool).await;

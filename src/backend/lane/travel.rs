@@ -114,9 +114,17 @@ impl Lane {
         self.pool.may_retry(task, attempts)
     }
 
-    /// Nobody will have anything for this worker to do.
+    /// Nobody will have anything for this worker to do. Asked of one that has not come yet.
     pub(crate) fn is_useless(&self) -> bool {
-        self.pool.is_closing() && !self.pool.has_tasks() && !self.seat.has_own_work()
+        let is_over = self.pool.is_closing() && !self.pool.has_tasks();
+        (is_over || self.is_surplus()) && !self.seat.has_own_work()
+    }
+
+    /// The pool has become smaller meanwhile, and there is no place for this one. Those who are there wait until it has given up; where
+    /// the room for workers is another's, it would wait for them.
+    fn is_surplus(&self) -> bool {
+        let lanes = self.pool.lanes();
+        !self.extra && self.seat.index() >= lanes.max() && lanes.is_one_too_many(&self.seat)
     }
 
     pub(crate) fn worker(&self) -> u64 {

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -58,6 +59,38 @@ def lighten():
         setattr(head, part.__name__, nothing)
     head.start_raylet = start_raylet
     services.get_node = get_node
+
+
+def below(ancestor):
+    """The processes that this one has started, and those that they have, by descriptors."""
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % name, "rb") as file:
+                parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            pass  # It has ended.
+    found, last = set(), {ancestor}
+    while last:
+        last = {pid for pid, parent in parents.items() if parent in last}
+        found |= last
+    descriptors = []
+    for pid in found:
+        try:
+            descriptors.append(os.pidfd_open(pid))
+        except OSError:
+            pass
+    return descriptors
+
+
+def end_all(processes):
+    """Ends those of them that are there."""
+    for process in processes:
+        try:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        except OSError:
+            pass
+        os.close(process)
 
 
 def free_port():

@@ -14,16 +14,16 @@ import socket
 import struct
 import sys
 
-from polypool_ray_local import STARTING, Folder, lighten
+from polypool_ray_local import STARTING, Folder, below, end_all, lighten
 from polypool_slot import Failure
 
 # The oldest version of `ray` that is known to work.
 OLDEST = (2, 10)
 # An address where nobody answers.
 UNANSWERED = 4.0
-# What is reached, but does not get on. The server of clients starts a process for each.
-UNFINISHED = 10.0
-UNFINISHED_CLIENT = 45.0
+# A head that is one, but does not get on: on a machine that is busy it may take its time. The server of clients starts a process for each.
+UNFINISHED = 30.0
+UNFINISHED_CLIENT = 60.0
 # How often is looked which nodes there are, and how long that may take before the head counts as gone.
 RECOUNT = 0.5
 HANGING = 5.0
@@ -43,6 +43,8 @@ OBJECT_STORE = 128 << 20
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 FRAME = struct.Struct(">BHBBI")
 SETTINGS, PING, ACK = 4, 6, 1
+# What gRPC says of a call that nobody there knows.
+UNIMPLEMENTED = 12
 
 
 class Engine:
@@ -50,6 +52,7 @@ class Engine:
         self.config = config
         self.on_change = self.on_gone = self.on_note = lambda _: None
         self.ray = None
+        self.loop = None
         self.folder = None
         self.address = None
         self.watching = []
@@ -71,9 +74,12 @@ class Engine:
     # Connecting.
 
     async def connect(self):
+        self.loop = asyncio.get_running_loop()
         os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_LOG_TO_DRIVER="0", RAY_DEDUP_LOGS="0")
         # A client that is killed is not waited for.
         os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"] = "0"
+        # Who knocks at a door that is not the head's hears so soon.
+        os.environ.setdefault("RAY_py_gcs_connect_timeout_s", "%d" % UNANSWERED)
         cpus = self.one("local")
         if not cpus:
             address = self.find_address()
@@ -167,13 +173,72 @@ class Engine:
         if self.ray is None:
             self.load()
         try:
+            await self.blocking(2 * UNANSWERED, self.greet_server if self.is_client else self.greet_head, "%s:%d" % (host, port))
             await self.blocking(UNFINISHED_CLIENT if self.is_client else UNFINISHED, self.init, {"address": address})
+        except Failure:
+            raise
         except asyncio.TimeoutError:
-            raise Failure("unreachable", "what answers at %s does not speak as the head of a Ray cluster does; %s" % (address, self.hint()))
+            raise Failure("unreachable", "what answers at %s does not let us in within the time that a Ray cluster takes; %s"
+                          % (address, self.hint()))
         except Exception as error:
             raise self.refused(address, error)
         if self.is_client:
             await self.watch_head()
+
+    # Ray itself asks again and again where it cannot be let in, for up to a minute. So what it will be told is asked for before.
+
+    def greet_head(self, address):
+        """Whether this is a head, and not another part of Ray; and whether this machine is a node of its cluster."""
+        try:
+            from ray._raylet import GcsClient
+        except ImportError:
+            return  # As for all that is not as expected: Ray will tell.
+        try:
+            client = GcsClient(address=address)
+        except Exception as error:
+            self.no_such_part(address, getattr(error, "rpc_code", None))
+            raise
+        try:
+            from ray._private.services import find_node_ids
+
+            here = {bytes.fromhex(node) for node in find_node_ids()}
+            nodes = client.get_all_node_info(timeout=UNANSWERED)
+            is_here = not nodes or any(node.binary() in here for node in nodes)
+        except (ImportError, AttributeError, TypeError, ValueError):
+            return
+        if not is_here:
+            raise Failure("unreachable", "this machine is no node of the Ray cluster at %s; have it join (`ray start --address=%s`), or "
+                          "use the head's client server (`ray://host:10001`)" % (address, address))
+
+    def greet_server(self, address):
+        """Whether this is the server of clients."""
+        try:
+            import grpc
+            from ray.core.generated import ray_client_pb2 as messages
+            from ray.core.generated.ray_client_pb2_grpc import RayletDriverStub
+        except ImportError:
+            return
+        try:
+            from ray._private.grpc_utils import init_grpc_channel
+        except ImportError:
+            try:
+                from ray._private.utils import init_grpc_channel
+            except ImportError:
+                return
+        channel = init_grpc_channel(address, options=())
+        try:
+            ping = messages.ClusterInfoRequest(type=messages.ClusterInfoType.PING)
+            RayletDriverStub(channel).ClusterInfo(ping, timeout=UNANSWERED)
+        except grpc.RpcError as error:
+            self.no_such_part(address, error.code().value[0])
+            raise
+        finally:
+            channel.close()
+
+    def no_such_part(self, address, code):
+        if code == UNIMPLEMENTED:
+            raise Failure("unreachable", "what answers at %s is a part of Ray, but not the one that this address is for; %s"
+                          % (address, self.hint()))
 
     async def watch_head(self):
         """Behind a client's server there is the head; where that can be reached from here, its end is heard at once, too."""
@@ -266,6 +331,17 @@ class Engine:
         if not self.is_over:
             self.is_over = True
             self.on_gone(text)
+
+    def kill(self, actor):
+        try:
+            self.ray.kill(actor)
+        except Exception as error:
+            self.trouble("an actor cannot be killed, and stays as long as this program: %s" % in_words(error))
+
+    def trouble(self, text):
+        # When the head or the driver is gone, so are the actors.
+        if not self.is_over:
+            self.loop.call_soon_threadsafe(self.on_note, "the Ray cluster at %s: %s" % (self.address, text))
 
     # Nodes.
 
@@ -432,11 +508,14 @@ class Engine:
         self.is_over = True
         for task in self.watching:
             task.cancel()
+        # A raylet without a head takes no part of it along when it is ended.
+        parts = [] if self.folder is None else below(os.getpid())
         if self.ray is not None:
             try:
                 await self.blocking(4, self.ray.shutdown)
             except Exception:
                 pass  # They end with this process.
+        end_all(parts)
         if self.folder is not None:
             self.folder.remove()
 
@@ -577,15 +656,20 @@ class Supervisor:
             self.fetching.cancel()
         if self.actor is None:
             return
+        engine = self.engine
         try:
             # Gently first: the agent puts its worker away, and what that started.
             if self.node is not None:
                 await asyncio.wait_for(self.ask(self.actor.release), FAREWELL)
-        except Exception:
-            pass  # It is gone already, or hangs.
+        except asyncio.TimeoutError:
+            engine.trouble("an agent has not ended within %g seconds, and its actor is killed" % FAREWELL)
+        except engine.ray.exceptions.RayActorError:
+            pass  # So it has ended.
+        except Exception as error:
+            engine.trouble("an actor cannot be told to go, and is killed: %s" % in_words(error))
         finally:
             # A head that is not there is not waited for.
-            self.engine.errands.submit(self.engine.ray.kill, self.actor)
+            engine.errands.submit(engine.kill, self.actor)
 
 
 class Strange(Exception):

@@ -198,7 +198,7 @@ class Bridge:
         try:
             self.engine = importlib.import_module(self.side).Engine(config)
             self.engine.on_change = lambda slots: self.control.tell("slots", "" if slots is None else slots)
-            self.engine.on_gone = lambda text: self.control.tell("gone", text)
+            self.engine.on_gone = self.gone
             self.engine.on_note = lambda text: self.control.tell("note", text)
             found = await self.engine.connect()
         except asyncio.CancelledError:
@@ -210,6 +210,12 @@ class Bridge:
         else:
             slots = found.get("slots")
             self.control.tell("connected", "" if slots is None else slots, found["address"], found["version"])
+
+    def gone(self, text):
+        """The engine is lost. An agent that can be reached all the same would go on for nobody."""
+        self.control.tell("gone", text)
+        for task in self.hired.values():
+            task.cancel()
 
     async def hire(self, number, index, options, stream):
         supervisor, reason = None, ""

@@ -14,7 +14,7 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, Condvar, Mutex, PoisonError, Weak},
+    sync::{Arc, Condvar, Mutex, PoisonError, Weak, mpsc},
     time::{Duration, Instant},
 };
 
@@ -47,6 +47,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 const CONNECTING: Duration = Duration::from_secs(120);
 /// How long a bridge may take to put everything away.
 const CLOSING: Duration = Duration::from_secs(10);
+/// What one that has ended said before is here within this time.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// As much is kept of what it last said.
 const TAIL: usize = 4096;
 
@@ -473,10 +475,17 @@ fn watch(
     let thread =
         |name: &str| std::thread::Builder::new().name(format!("polypool-{name}")).stack_size(128 << 10);
     let (kept, python) = (Arc::clone(tail), python.to_string_lossy().into_owned());
+    let (all_said, is_silent) = mpsc::channel::<()>();
     thread("bridge-log").spawn(move || {
+        let _all_said = all_said;
         let mut piece = [0; 4096];
-        while let Ok(n @ 1..) = said.read(&mut piece) {
-            let text = piece.get(..n).unwrap_or_default();
+        loop {
+            let text = match said.read(&mut piece) {
+                Ok(0) => break,
+                Ok(n) => piece.get(..n).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            };
             log::debug!("{engine}: {}", String::from_utf8_lossy(text).trim_end());
             kept.add(text);
         }
@@ -496,6 +505,8 @@ fn watch(
             _ => "ended".to_owned(),
         };
         lock(&news.state).has_ended = true;
+        // What it said last is on its way here; somebody whom it started may hold the pipe open, who is not waited for.
+        let _ = is_silent.recv_timeout(LAST_WORDS);
         let text = format!(
             "the bridge in the Python interpreter `{python}` {how}: {}; another interpreter is named with `python` or {PYTHON}",
             tail.last_line()

@@ -4,18 +4,19 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::Engine;
 use crate::cluster::{Cluster, python};
-use crate::ground::{end, goes_on, pool_of, refusal, run};
+use crate::ground::{end, goes_on, plant, pool_of, refusal, run};
 use crate::proc::listing;
 
 /// Plays `scene` in a program that is nowhere in the file system. Its workers keep it in `cache`.
 fn play(cluster: &Cluster, scene: &str, cache: &Path) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("program");
-    std::fs::copy("/proc/self/exe", &copy).unwrap();
+    plant(Path::new(&format!("/proc/{}/exe", std::process::id())), Stdio::null(), &copy);
     let mut child = Command::new(&copy)
         .args(["programs::stage", "--exact", "--ignored", "--test-threads=1", "--nocapture"])
-        .env("POLYPOOL_TEST_DASK", format!("{scene} {} {}", cluster.address(), cache.display()))
+        .env("POLYPOOL_TEST_PLAY", format!("{scene} {} {}", cluster.address(), cache.display()))
         .stdin(Stdio::piped())
         .spawn()
         .expect("this program can be started");
@@ -27,13 +28,13 @@ fn play(cluster: &Cluster, scene: &str, cache: &Path) -> bool {
 #[test]
 #[ignore = "it is played by other tests"]
 fn stage() {
-    let Ok(play) = std::env::var("POLYPOOL_TEST_DASK") else { return };
+    let Ok(play) = std::env::var("POLYPOOL_TEST_PLAY") else { return };
     // By now the program has no path.
     std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()).unwrap();
     let mut words = play.split(' ');
     let (scene, address, cache) =
         (words.next().unwrap(), words.next().unwrap(), PathBuf::from(words.next().unwrap()));
-    let backend = polypool::Dask::new(address).python(python()).cache_dir(cache);
+    let backend = Engine::new(address).python(python()).cache_dir(cache);
     run(async {
         match scene {
             "works" => {

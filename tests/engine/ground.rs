@@ -1,13 +1,16 @@
-//! What a test stands on: a runtime, a watchdog, pools, and tasks.
+//! What the tests of each engine stand on: a runtime, a watchdog, pools, and tasks.
 
 use std::future::Future;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use polypool::{CancellationPolicy, Dask, Executor, ExecutorBuilder, TaskError, TaskHandle};
+use polypool::{CancellationPolicy, Executor, ExecutorBuilder, TaskError, TaskHandle};
 
 use crate::cluster::{Cluster, python};
+use crate::{ENGINE, Engine};
 
 /// How long a test may take before it counts as hanging. Generous: it decides nothing but that.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -31,26 +34,26 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// The backend at a cluster.
-pub fn dask(cluster: &Cluster) -> Dask {
-    Dask::new(cluster.address()).python(python())
+pub fn on(cluster: &Cluster) -> Engine {
+    Engine::new(cluster.address()).python(python())
 }
 
-pub fn builder(backend: Dask) -> ExecutorBuilder {
+pub fn builder(backend: Engine) -> ExecutorBuilder {
     Executor::builder().backend(backend).on_drop(CancellationPolicy::ALL)
 }
 
-pub fn pool_of(backend: Dask, workers: usize) -> Executor {
+pub fn pool_of(backend: Engine, workers: usize) -> Executor {
     builder(backend).max_workers(workers).build().expect("a pool")
 }
 
 /// What a task of a pool that cannot work comes to, in words; and after how long.
-pub async fn refusal(backend: Dask) -> (String, Duration) {
+pub async fn refusal(backend: Engine) -> (String, Duration) {
     let start = Instant::now();
     let pool = pool_of(backend, 1);
     let error = pool.submit(double, 1).await.expect_err("it cannot work");
     let took = start.elapsed();
     match &error {
-        TaskError::Backend { backend, .. } => assert_eq!(backend, "dask"),
+        TaskError::Backend { backend, .. } => assert_eq!(backend, ENGINE),
         other => panic!("{other:?} is no error of the engine"),
     }
     end(&pool).await;
@@ -79,12 +82,61 @@ pub async fn end(pool: &Executor) {
 }
 
 /// A script that is run in place of the interpreter.
-pub fn in_place_of_python(script: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+pub fn in_place_of_python(script: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("python");
-    std::fs::write(&path, script).expect("a folder");
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    write_program(script, &path);
     (folder, path)
+}
+
+fn write_program(script: &str, path: &Path) {
+    let (from, mut to) = std::io::pipe().expect("a pipe");
+    // It is less than a pipe holds.
+    to.write_all(script.as_bytes()).expect("there is room");
+    drop(to);
+    plant(Path::new("/dev/stdin"), Stdio::from(from), path);
+}
+
+/// An interpreter for one bridge, of which is known which process it is, and which files are its.
+pub struct Apart {
+    folder: tempfile::TempDir,
+    pub python: PathBuf,
+}
+
+impl Apart {
+    pub fn new() -> Self {
+        // Sockets lie in it, whose paths are short.
+        let folder = tempfile::Builder::new().prefix("").rand_bytes(6).tempdir_in("/tmp").expect("a folder");
+        let path = folder.path().join("python");
+        let (real, place) = (python(), folder.path().display());
+        write_program(
+            &format!(
+                "#!/bin/sh\nexport TMPDIR={place}\necho $$ > {place}/pid\nexec '{}' \"$@\"\n",
+                real.display()
+            ),
+            &path,
+        );
+        Self { folder, python: path }
+    }
+
+    /// The bridge, once it was started.
+    pub fn bridge(&self) -> u32 {
+        let text = std::fs::read_to_string(self.folder.path().join("pid")).expect("it was started");
+        text.trim().parse().expect("a number")
+    }
+
+    /// What it has made in the folder for temporary files.
+    pub fn files(&self) -> Vec<String> {
+        let all = crate::proc::listing(self.folder.path().to_str().expect("UTF-8"));
+        all.into_iter().filter(|name| name.starts_with("polypool-")).collect()
+    }
+}
+
+/// Makes a program of this file. Another process writes it: a descriptor of ours for writing could be with a process that another test
+/// starts just then, and who is written to cannot be executed.
+pub fn plant(content: &Path, input: Stdio, path: &Path) {
+    let done = Command::new("install").args(["-m", "755"]).arg(content).arg(path).stdin(input).status();
+    assert!(done.expect("`install` is there").success());
 }
 
 /// Waits until `done`, as `proc::soon`, on a machine that starts interpreters meanwhile.
@@ -133,7 +185,7 @@ pub fn hold(path: String) {
     }
 }
 
-/// A task that runs and does not end, and the processes that it has: its worker, the agent and Dask's.
+/// A task that runs and does not end, and the processes that it has: its worker, the agent and the engine's.
 pub async fn held(pool: &Executor, folder: &tempfile::TempDir) -> (TaskHandle<()>, [u32; 3]) {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
