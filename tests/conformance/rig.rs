@@ -17,8 +17,12 @@ use polypool::{
 use crate::gate::Gate;
 use crate::work::{self, Call};
 
-/// How long a case may take before it counts as hanging. Generous: it decides nothing but that.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a case may take before it counts as hanging. Generous: it decides nothing but that. `TEST_PATIENCE` says how many
+/// seconds, where everything takes longer.
+fn patience() -> Duration {
+    let seconds = std::env::var("TEST_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(60))
+}
 
 /// A time limit that tests let run out. It is waited for, never measured.
 pub const SHORT: Duration = Duration::from_millis(20);
@@ -347,7 +351,7 @@ pub fn run<F: Future<Output = ()>>(
         return;
     }
     // Where a worker is the process of an engine, a case that wants many takes its time.
-    let _watchdog = Watchdog::with(name, if rig.is_far() { 4 * PATIENCE } else { PATIENCE });
+    let _watchdog = Watchdog::with(name, if rig.is_far() { 4 * patience() } else { patience() });
     let outcome = rig.host.block_on(async {
         let outcome = AssertUnwindSafe(case(rig.clone())).catch_unwind().await;
         // Before the runtime goes: it waits for code that blocks, and a case that failed half-way left its gates closed.
@@ -362,7 +366,7 @@ pub struct Watchdog(#[expect(dead_code, reason = "dropping it is the signal")] m
 
 impl Watchdog {
     pub fn start(name: &'static str) -> Watchdog {
-        Self::with(name, PATIENCE)
+        Self::with(name, patience())
     }
 
     fn with(name: &'static str, patience: Duration) -> Watchdog {

@@ -1,0 +1,1 @@
+//! Nothing: `../tests/conformance` is what is run here.
