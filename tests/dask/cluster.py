@@ -127,9 +127,12 @@ for line in sys.stdin:
         # The worker itself, whom its nanny replaces.
         nanny = named[rest[0]]
         for thread in os.listdir("/proc/%d/task" % nanny):
-            with open("/proc/%d/task/%s/children" % (nanny, thread)) as file:
-                for child in file.read().split():
-                    os.kill(int(child), signal.SIGKILL)
+            try:
+                with open("/proc/%d/task/%s/children" % (nanny, thread)) as file:
+                    for child in file.read().split():
+                        os.kill(int(child), signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # Threads come and go.
     elif verb == "leave":
         end(named[rest[0]])
         until(lambda: rest[0] not in [worker["name"] for worker in identity()["workers"].values()])

@@ -57,10 +57,14 @@ impl Cluster {
         &self.address
     }
 
-    /// The ways in which a user may name it as a backend, with the variables that he then has set.
+    /// The ways in which a user may name it as a backend, with the variables that he then has set; and last a local one.
     pub fn names(&self) -> Vec<(String, Option<(&'static str, String)>)> {
         let address = self.address.replace("tcp://", "dask://");
-        vec![(address, None), ("dask".to_owned(), Some(("DASK_SCHEDULER_ADDRESS", self.address.clone())))]
+        vec![
+            (address, None),
+            ("dask".to_owned(), Some(("DASK_SCHEDULER_ADDRESS", self.address.clone()))),
+            ("dask".to_owned(), None),
+        ]
     }
 
     /// Does what `cluster.py` knows, and gives its answer.

@@ -56,9 +56,10 @@ impl Cluster {
         &self.address
     }
 
-    /// The ways in which a user may name it as a backend, with the variables that he then has set.
+    /// The ways in which a user may name it as a backend, with the variables that he then has set; and last a local one.
     pub fn names(&self) -> Vec<(String, Option<(&'static str, String)>)> {
-        vec![("ray".to_owned(), Some(("RAY_ADDRESS", self.address.clone()))), (self.order("client"), None)]
+        let ray = |address: &str| ("ray".to_owned(), Some(("RAY_ADDRESS", address.to_owned())));
+        vec![ray(&self.address), (self.order("client"), None), ray("local")]
     }
 
     /// Does what `cluster.py` knows, and gives its answer.

@@ -44,6 +44,8 @@ const MEMORY: &str = "memory";
 /// come and go. When the head of the cluster is gone, so is the pool: its tasks fail with
 /// [`TaskError::Backend`], and another pool connects anew.
 ///
+/// Ray knows no priorities: those of the pool's tasks say in which order the pool hands them out, and nothing to others who wait.
+///
 /// A connection to the cluster is made with the first task, or by [`warm_up`](crate::Executor::warm_up). Nothing stays on the cluster
 /// when the pool is gone, also when this program is killed.
 ///
@@ -80,8 +82,8 @@ enum Cluster {
     Local(usize),
 }
 
-/// The cluster that [`Ray::discover`] finds; if there is none, an instance of Ray that it starts on this machine and stops with the pool,
-/// as `ray.init()` does in Python.
+/// The cluster that [`Ray::discover`] finds; if there is none, or RAY_ADDRESS is `local`, an instance of Ray that it starts on this machine
+/// and stops with the pool, as `ray.init()` does in Python.
 impl Default for Ray {
     fn default() -> Self {
         Self::of(Cluster::Any)

@@ -16,11 +16,20 @@ SOCKET_PATH = 72
 # which says -1 where there is no dashboard.
 PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port")
 IN_A_FILE = "dashboard_agent_listen_port"
+# What Ray's parts read when they start: a driver waits for no workers that are started for it before it wants one, which is for ever where
+# those do not come in time; and they all have more of that.
+PATIENT = {
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_register_timeout_seconds": "%d" % STARTING,
+    "RAY_agent_register_timeout_ms": "%d" % (1000 * STARTING),
+}
 
 
 def lighten():
     """Has Ray start, in this process, no more than a pool needs, and not give up on that so soon where the machine is busy. These are
     parts of Ray that others do not see; where they are not as expected, it starts as it always does."""
+    for name, value in PATIENT.items():
+        os.environ.setdefault(name, value)
     try:
         from ray._private import node, services
 

@@ -156,8 +156,11 @@ class Engine:
         return self.ray.init(log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=False, **options)
 
     def find_address(self):
+        """None for a local instance."""
         address = self.one("address") or os.environ.get("RAY_ADDRESS") or "auto"
         if address == "local":
+            if self.one("otherwise"):
+                return None
             raise Failure("unreachable", "`local` is no address of a Ray cluster; a local instance is `Ray::local`")
         return address
 
