@@ -10,6 +10,7 @@ import collections
 import concurrent.futures
 import logging
 import os
+import pickle
 import socket
 import struct
 import sys
@@ -33,6 +34,8 @@ SECOND_LOOK = 0.3
 NOTED = 5.0
 # So many pieces are on their way to an agent at once.
 WINDOW = 4
+# So many bytes are passed to Ray as they are.
+MANY = 64 << 10
 # A slot's threads: for those, for what comes back, and for its end.
 THREADS = WINDOW + 4
 # How long an agent may take to put its worker away.
@@ -440,7 +443,8 @@ class Engine:
                 peer = struct.unpack("3i", slot.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
                 if peer[1] != os.getuid():
                     raise PermissionError("the slot of this call is another user's")
-                slot.sendall(struct.pack("<QQQ", number, call, len(data)) + data)
+                slot.sendall(struct.pack("<QQQ", number, call, len(data)))
+                slot.sendall(data)
 
                 def receive(length):
                     pieces = []
@@ -594,14 +598,14 @@ class Supervisor:
 
     async def deliver(self, number, data):
         try:
-            await self.actor.push.remote(number, data)
+            await self.actor.push.remote(number, parcel(data))
         except Exception:
             pass  # Why, `pull` tells.
 
     async def call(self, data, call):
         """A task of Ray for the call, which is as long as it. It goes to the agent's node, and once."""
         number, self.number = self.number, self.number + 1
-        waiting = asyncio.ensure_future(self.follow(self.turn.remote(self.turns, number, call, data)))
+        waiting = asyncio.ensure_future(self.follow(self.turn.remote(self.turns, number, call, parcel(data))))
         self.calls.add(waiting)
         waiting.add_done_callback(self.calls.discard)
 
@@ -673,6 +677,11 @@ class Supervisor:
         finally:
             # A head that is not there is not waited for.
             engine.errands.submit(engine.kill, self.actor)
+
+
+def parcel(data):
+    """Bytes for a task of Ray, which Ray does not walk through and copy when they are many."""
+    return pickle.PickleBuffer(data) if len(data) >= MANY else data
 
 
 class Strange(Exception):

@@ -33,6 +33,11 @@ from polypool_slot import CALL, PIECE, Failure, Frames
 LENGTH = struct.Struct("<I")
 # As much is taken from a pool's socket, or from an agent, before it is passed on.
 GROUP = 1 << 20
+# So much more is read while the engine takes what it was given.
+AHEAD = 8 << 20
+# Of what fills a socket there is probably more. To an engine a large group costs what a small one does, so it is waited for, for so long.
+BULK = 128 << 10
+PAUSE = 0.001
 # Orders are small.
 LONGEST = 16 << 20
 # What releasing all slots, and closing the engine, may take.
@@ -293,19 +298,55 @@ async def pump(stream, supervisor, per_task):
 async def carry_up(stream, supervisor, per_task):
     calls = Frames(CALL) if per_task else None
     number = 0
-    while True:
-        group = await take(stream)
-        if not group:
-            return
-        if calls is None:
-            await supervisor.push(group)
-            continue
-        for data, begins in calls.cut(group):
-            if begins:
-                number += 1
-                await supervisor.call(data, number)
-            else:
-                await supervisor.push(data)
+    ahead = Ahead(stream)
+    try:
+        while group := await ahead.group():
+            if calls is None:
+                await supervisor.push(group)
+                continue
+            for data, begins in calls.cut(group):
+                if begins:
+                    number += 1
+                    await supervisor.call(data, number)
+                else:
+                    await supervisor.push(data)
+    finally:
+        ahead.reader.cancel()
+
+
+class Ahead:
+    """Reads a stream ahead of who passes it on, so that the groups are the larger the slower that is."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.pieces, self.size = [], 0
+        self.has_come, self.has_room = asyncio.Event(), asyncio.Event()
+        self.is_over = False
+        self.reader = asyncio.ensure_future(self.read())
+
+    async def read(self):
+        while piece := await take(self.stream):
+            self.pieces.append(piece)
+            self.size += len(piece)
+            self.has_come.set()
+            while self.size >= AHEAD:
+                self.has_room.clear()
+                await self.has_room.wait()
+        self.is_over = True
+        self.has_come.set()
+
+    async def group(self):
+        """All that has come; waits for the first of it. Empty at the end."""
+        while not self.pieces and not self.is_over:
+            self.has_come.clear()
+            await self.has_come.wait()
+        before = 0
+        while before < self.size and BULK <= self.size < AHEAD and not self.is_over:
+            before = self.size
+            await asyncio.sleep(PAUSE)
+        pieces, self.pieces, self.size = self.pieces, [], 0
+        self.has_room.set()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def carry_down(stream, supervisor):
