@@ -20,7 +20,8 @@ impl Executor {
     /// another does it.
     ///
     /// # Cancel safety
-    /// The tasks are submitted by the call itself and go on when the future is dropped.
+    /// The tasks are submitted by the call itself and go on when the future is dropped. Where the size of the pool is that of a cluster,
+    /// which has to be asked first, the future does that, and submits them then.
     ///
     /// # Examples
     /// ```
@@ -42,12 +43,24 @@ impl Executor {
         R: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        let handles = if self.pool().is_in_process() {
-            self.launch_to_all(f, pack_here(arg))
+        let send = |this: &Self, call| this.send_to_all(call, |bytes, names| open(bytes, names).map(Ok), true);
+        let begun = if self.pool().is_in_process() {
+            Ok(self.launch_to_all(f, pack_here(arg)))
+        } else if self.pool().settings().is_sized || !self.capabilities().distributed {
+            Ok(send(self, ship(f, arg)))
         } else {
-            self.send_to_all(ship(f, arg), |bytes, names| open(bytes, names).map(Ok), true)
+            Err((self.clone(), ship(f, arg)))
         };
-        async move { join_all(handles).await.into_iter().map(|result| result.and_then(|result| result)).collect() }
+        async move {
+            let handles = match begun {
+                Ok(handles) => handles,
+                Err((this, call)) => match this.pool().warm_up_backend().await {
+                    Ok(()) => send(&this, call),
+                    Err(error) => send(&this, Err(error)),
+                },
+            };
+            join_all(handles).await.into_iter().map(|result| result.and_then(|result| result)).collect()
+        }
     }
 
     fn launch_to_all<F, A, R>(

@@ -51,8 +51,12 @@ fn workers_that_leave_are_replaced() {
 fn a_cluster_has_less_room_than_was_thought() {
     run(async {
         let cluster = Cluster::with_threads(1);
-        for _ in 0..5 {
+        for begins_with_all in [false, true, false] {
             let pool = builder(on(&cluster)).build().unwrap();
+            if begins_with_all {
+                let doubled = pool.run_on_all(double, 2).await;
+                assert!(matches!(doubled[..], [Ok(4)]), "{doubled:?}");
+            }
             goes_on(&pool).await;
             assert_eq!(pool.max_workers(), 1);
             end(&pool).await;

@@ -31,8 +31,12 @@ fn nodes_that_join_are_used_and_those_that_leave_are_replaced() {
 fn a_cluster_has_less_room_than_was_thought() {
     run(async {
         let cluster = Cluster::with_cpus(1);
-        for _ in 0..5 {
+        for begins_with_all in [false, true, false] {
             let pool = builder(on(&cluster)).build().unwrap();
+            if begins_with_all {
+                let doubled = pool.run_on_all(double, 2).await;
+                assert!(matches!(doubled[..], [Ok(4)]), "{doubled:?}");
+            }
             goes_on(&pool).await;
             assert_eq!(pool.max_workers(), 1);
             end(&pool).await;

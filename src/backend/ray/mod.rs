@@ -20,6 +20,8 @@ const SIDE: Side = Side {
     engine: "ray",
     modules: &[
         ("polypool_ray_side", include_str!("ray_side.py")),
+        ("polypool_ray_near", include_str!("ray_near.py")),
+        ("polypool_ray_line", include_str!("ray_line.py")),
         ("polypool_ray_slot", include_str!("ray_slot.py")),
         ("polypool_ray_local", include_str!("ray_local.py")),
     ],
