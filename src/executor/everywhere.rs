@@ -43,7 +43,8 @@ impl Executor {
         R: Portable,
     {
         const { assert_captures_nothing::<F>() };
-        let send = |this: &Self, call| this.send_to_all(call, |bytes, names| open(bytes, names).map(Ok), true);
+        let send =
+            |this: &Self, call| this.send_to_all(call, |bytes, names| open(bytes, names).map(Ok), true);
         let begun = if self.pool().is_in_process() {
             Ok(self.launch_to_all(f, pack_here(arg)))
         } else if self.pool().settings().is_sized || !self.capabilities().distributed {
