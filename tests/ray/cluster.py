@@ -143,7 +143,8 @@ for line in sys.stdin:
     elif verb == "raylet":
         answer = "127.0.0.1:%d" % alive()[0]["NodeManagerPort"]
     elif verb == "node-id":
-        answer = alive()[0]["NodeID"]
+        # That of the head: they come in no order.
+        answer = next(node["NodeID"] for node in alive() if "node:__internal_head__" in node["Resources"])
     elif verb == "busy":
         # How many actors of others are there, and how many CPUs are taken.
         from ray._private.state import actors
