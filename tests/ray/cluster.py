@@ -96,6 +96,7 @@ class Hog:
 
 
 print(address, flush=True)
+clients = 0
 for line in sys.stdin:
     verb, *rest = line.split()
     answer = "ok"
@@ -134,9 +135,17 @@ for line in sys.stdin:
         free = socket.create_server(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
+        # Each client has a server of its own, at the first port from 23000 on where nobody listens yet. Two client servers on one machine
+        # may find the same one, and a client may then meet the other's; so each looks elsewhere.
+        clients += 1
+        # It forks for each client while it serves others. Where gRPC then looks after its own threads in the child, that may hang or die.
+        os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+        first = 10000 + (7 * os.getpid() + clients) % 600 * 20
         start(
-            "-m", "ray.util.client.server", "--address", address, "--host", "127.0.0.1", "--port", str(port), "--mode",
-            "proxy",
+            "-c", "import runpy, sys; from ray.util.client.server import proxier; "
+            "proxier.MIN_SPECIFIC_SERVER_PORT, proxier.MAX_SPECIFIC_SERVER_PORT = %d, %d; "
+            "runpy.run_module('ray.util.client.server', run_name='__main__', alter_sys=True)" % (first, first + 20),
+            "--address", address, "--host", "127.0.0.1", "--port", str(port), "--mode", "proxy",
         )
         until(lambda: listens(port))
         answer = "ray://127.0.0.1:%d" % port
