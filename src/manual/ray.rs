@@ -78,6 +78,7 @@
 //! | `no running Ray instance is known here …` | `discover()` without anything to be found |
 //! | ``nobody answers at … as the head of a Ray cluster does`` | the address, the firewall, or `ray://` with the port of the head (that is `host:6379`) |
 //! | `no node of the cluster at … has what a worker asks for …` | the message says what there is |
+//! | `the cluster at ray://… does not let us in: … already been disconnected`, now and then | Ray's client server forks for each client, also while it serves others; start the head with `GRPC_ENABLE_FORK_SUPPORT=0` in its environment |
 //! | `workers cannot connect here by way of …` | of `Mode::Pilot`: name an address of this machine with [`listen`](crate::Ray::listen) |
 //!
 //! Where the file of the program cannot be executed on a node, the message says which and why: another architecture, a C library that is too old, a cache
