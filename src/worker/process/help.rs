@@ -5,14 +5,15 @@
 //!    nested like the calls of functions, and the innermost is the one under way.
 //! 2. A future is polled by a runtime, in which no other can be nested. What it waits for is put off until the poll is over, and
 //!    the runtime is left for it (see `driven`). Below any other `block_on` there is a thread of its own for it.
-//! 3. What the pool says is heard in its order by one thread, so a refusal does not take back what was said after it.
+//! 3. What the pool says may overtake what it has said before: two of its threads say it. So a refusal takes back only what was heard
+//!    before that was asked for.
 
 use std::{
     cell::RefCell,
     collections::HashMap,
     sync::{
         Arc, Condvar, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Poll,
     thread,
@@ -33,8 +34,9 @@ use crate::{
 /// What there is to know of it in this process.
 #[derive(Default)]
 pub(super) struct Helping {
-    /// Nobody else can come, as far as the pool has said.
-    is_stuck: AtomicBool,
+    /// How often the pool has said that nobody else can come, and how many of these a refusal has taken back.
+    stuck: AtomicU64,
+    taken_back: AtomicU64,
     was_opened: AtomicBool,
     context: OnceLock<PoolContext>,
     /// What the pool says to claims: a ticket, or 0.
@@ -54,16 +56,13 @@ impl Helping {
     // ---- what the pool says
 
     pub(super) fn is_stuck(&self) {
-        self.is_stuck.store(true, Ordering::SeqCst);
+        self.stuck.fetch_add(1, Ordering::SeqCst);
         if let Some(context) = self.context.get() {
             context.open_up(self.was_opened.swap(true, Ordering::SeqCst));
         }
     }
 
     pub(super) fn answered(&self, id: u64, ticket: u64) {
-        if ticket == 0 {
-            self.is_stuck.store(false, Ordering::SeqCst);
-        }
         lock(&self.answers).insert(id, ticket);
         self.news.notify_all();
     }
@@ -75,6 +74,10 @@ impl Helping {
     }
 
     // ---- what is asked here
+
+    fn can_nobody_come(&self) -> bool {
+        self.stuck.load(Ordering::SeqCst) > self.taken_back.load(Ordering::SeqCst)
+    }
 
     fn answer(&self, id: u64) -> u64 {
         let mut answers = lock(&self.answers);
@@ -173,7 +176,7 @@ impl std::ops::Deref for HomeRef {
 /// back from the pool.
 pub(super) fn help(here: &'static Here, task: &Entry) -> bool {
     let is_mine = || performed().is_some_and(|ticket| ticket == here.ticket());
-    if !here.helping.is_stuck.load(Ordering::SeqCst) || !is_mine() {
+    if !here.helping.can_nobody_come() || !is_mine() {
         return false;
     }
     let has_put_off = PUT_OFF.with_borrow_mut(|put_off| match put_off {
@@ -199,9 +202,11 @@ fn may_nest() -> bool {
 /// Performs a task for which the call that is under way waits, if the pool has nobody else for it.
 pub(super) fn perform_instead(here: &'static Here, task: &Entry) {
     let Some(id) = here.upstream.number_of(task) else { return };
+    let stuck = here.helping.stuck.load(Ordering::SeqCst);
     here.upstream.post(here, ToPool::Claim { id });
     let ticket = here.helping.answer(id);
     if ticket == 0 {
+        here.helping.taken_back.fetch_max(stuck, Ordering::SeqCst);
         return;
     }
     let performing = || perform(here, task, ticket);
