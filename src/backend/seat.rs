@@ -1,5 +1,7 @@
 //! The place of one worker: what runs there now, how it is stopped, and what has been done there. Lives as long as its pool;
 //! workers come and go.
+//!
+//! A long file: what is under the lock of `slot`, and what is read without it, is one protocol.
 
 use std::{
     cell::RefCell,
