@@ -1,7 +1,7 @@
 //! What the pumps of a job say to each other. Owns the format: a head of 16 bytes, little endian, and for some kinds a payload.
 
 /// Changes whenever anything here does.
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
 
 /// All messages of the pumps have it. Any implementation allows tags up to 32,767.
 pub(super) const TAG: u16 = 0x7070;
@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Drop = 6,
     /// So many bytes more may be sent.
     Credit = 7,
-    /// All is over, and this is the last message: the first rank's, and then each rank's.
+    /// All is over, and this is the last message: the first rank's, and then each rank's. The amount is 1 where a rank is lost.
     Bye = 8,
 }
 

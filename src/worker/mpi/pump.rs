@@ -70,6 +70,8 @@ pub(super) struct Pump {
     buffer: Box<[u8]>,
     spare: Vec<Vec<u8>>,
     last: Instant,
+    /// Of the whole job, a rank is lost.
+    is_short: bool,
 }
 
 impl Pump {
@@ -84,6 +86,7 @@ impl Pump {
             buffer: vec![0; PIECE].into_boxed_slice(),
             spare: Vec::new(),
             last: Instant::now(),
+            is_short: false,
         }
     }
 
@@ -98,6 +101,10 @@ impl Pump {
 
     /// Ends MPI, together with the peers, who do the same.
     pub(super) fn finish(self) -> io::Result<()> {
+        if self.is_short {
+            // To end MPI is to wait for everybody, which Open MPI 5 now and then does for a rank that is lost, too, and for ever.
+            return Ok(());
+        }
         let world = self.session.world();
         for comm in self.comms.iter().filter(|comm| **comm != world) {
             // To end while one is connected takes Open MPI 5 a time without end.
@@ -163,8 +170,10 @@ impl Pump {
     /// arrived. MPI must not end while a message is under way.
     pub(super) fn part(&mut self, limit: Duration) -> io::Result<()> {
         let until = Instant::now() + limit;
+        self.is_short |= self.peers.iter().any(|peer| peer.is_lost);
         for peer in 0..self.peers.len() {
-            self.send(peer, Head::new(Kind::Bye, 0).with(&[]))?;
+            let head = Head { amount: self.is_short.into(), ..Head::new(Kind::Bye, 0) };
+            self.send(peer, head.with(&[]))?;
         }
         while Instant::now() < until {
             match self.is_parted() {
@@ -186,7 +195,9 @@ impl Pump {
         for peer in 0..self.peers.len() {
             while let Some(bytes) = self.arrived(peer)? {
                 // Whatever else comes is for nobody.
-                self.peers[peer].has_parted |= Head::of(&bytes).is_some_and(|head| head.kind == Kind::Bye);
+                if let Some(bye) = Head::of(&bytes).filter(|head| head.kind == Kind::Bye) {
+                    self.has_parted(peer, bye);
+                }
                 keep(&mut self.spare, bytes);
             }
             let peer = &self.peers[peer];
@@ -196,8 +207,9 @@ impl Pump {
     }
 
     /// The peer has said that it says no more.
-    pub(super) fn has_parted(&mut self, peer: usize) {
+    pub(super) fn has_parted(&mut self, peer: usize, bye: Head) {
         self.peers[peer].has_parted = true;
+        self.is_short |= bye.amount != 0;
     }
 
     /// Carries bytes until the side says that all is over.

@@ -158,7 +158,7 @@ impl Side for Post {
                 }
             }
             Kind::Bye => {
-                pump.has_parted(peer);
+                pump.has_parted(peer, head);
                 return Ok(false);
             }
             _ => return Err(io::Error::other("the first rank says what is not its to say")),
