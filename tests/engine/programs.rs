@@ -54,19 +54,22 @@ fn stage() {
 
 #[test]
 fn a_program_travels_once_to_a_node() {
-    let cache = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
     let cluster = Cluster::shared();
-    assert!(play(cluster, "works", cache.path()));
-    let kept = listing(cache.path().to_str().unwrap());
+    assert!(play(cluster, "works", &cache));
+    let kept = listing(cache.to_str().unwrap());
     assert_eq!(kept.len(), 1, "{kept:?}");
-    let path = cache.path().join(kept.first().unwrap());
+    let path = cache.join(kept.first().unwrap());
     let made = std::fs::metadata(&path).unwrap().modified().unwrap();
-    assert!(play(cluster, "works", cache.path()));
+    assert!(play(cluster, "works", &cache));
     assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), made);
-    // What is damaged is not used.
-    std::fs::write(&path, "nonsense").unwrap();
-    assert!(play(cluster, "works", cache.path()));
-    assert_eq!(listing(cache.path().to_str().unwrap()), kept);
+    // What is damaged is not used. A file of its own, for workers that are about to end may still run from the first.
+    let damaged = folder.path().join("damaged");
+    std::fs::write(&damaged, "nonsense").unwrap();
+    std::fs::rename(&damaged, &path).unwrap();
+    assert!(play(cluster, "works", &cache));
+    assert_eq!(listing(cache.to_str().unwrap()), kept);
 }
 
 /// A small file system of its own, with what it is mounted as. None where this user may not mount anything.
