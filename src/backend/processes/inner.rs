@@ -66,12 +66,13 @@ impl Inner {
 
     /// The process would perform that task itself.
     pub(super) fn claim(&self, worker: &Arc<Worker>, id: u64) {
-        let relay = lock(&self.tasks).get(&id).cloned();
+        let relay = {
+            let tasks = lock(&self.tasks);
+            // Under this lock: who forgets the task looks at it afterwards.
+            tasks.get(&id).inspect(|relay| relay.claimed.store(true, Ordering::SeqCst)).cloned()
+        };
         match relay {
-            Some(relay) => {
-                relay.claimed.store(true, Ordering::SeqCst);
-                relay.look();
-            }
+            Some(relay) => relay.look(),
             None => worker.say_apart(ToWorker::Claimed { id, ticket: 0 }),
         }
     }
@@ -153,7 +154,6 @@ impl Relay {
             self.again.store(false, Ordering::SeqCst);
             match self.advance(stage) {
                 Ok(result) => {
-                    self.answer_claim(None);
                     self.send_back(result);
                     return;
                 }
@@ -206,6 +206,8 @@ impl Relay {
     fn send_back(&self, result: Result<(Vec<u8>, Names), TaskError>) {
         if let Some(worker) = self.worker.upgrade() {
             worker.inner().forget(self.id);
+            // Whoever claims it from now on finds nothing, and is told so.
+            self.answer_claim(None);
             let (result, names) = match result {
                 Ok((result, names)) => (Ok(result), names),
                 Err(error) => (Err(error), Names::new()),
