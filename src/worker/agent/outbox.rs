@@ -1,5 +1,5 @@
-//! What waits to be written to a socket, in order, for both ends of a relay. Owns that nobody waits for room, and that files go in
-//! pieces, so that what is urgent is not behind all of one.
+//! What waits to be written to a socket, in order, for both ends of a relay. Owns that nobody waits for room, that what is small goes
+//! together, and that files go in pieces, so that what is urgent is not behind all of one.
 
 use std::{
     collections::VecDeque,
@@ -9,6 +9,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::FileExt,
     },
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -18,6 +19,12 @@ use crate::{
 
 /// Nobody reads on where so much waits to be written: a writer is to wait for its reader, be it on another machine.
 pub(crate) const ENOUGH: usize = 4 << 20;
+
+/// What is small is put together up to this length, and written at once.
+const TOGETHER: usize = 64 << 10;
+
+/// How long that waits for more which need not be written at once.
+const LINGER: Duration = Duration::from_micros(100);
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -30,6 +37,8 @@ pub(crate) struct Outbox {
     queue: VecDeque<Item>,
     /// How much waits, but for files.
     len: usize,
+    /// All of that may wait for more, since then.
+    lingers_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -52,19 +61,35 @@ impl Outbox {
     /// The same with descriptors, which travel beside the first byte.
     pub(crate) fn push_with(&mut self, bytes: Vec<u8>, files: Vec<OwnedFd>) {
         if !bytes.is_empty() {
+            self.lingers_since = None;
             self.len += bytes.len();
             self.queue.push_back(Item::Bytes(bytes, files));
         }
     }
 
+    /// The same for what may wait a moment, because more of the kind is to come: see [`lingers`](Self::lingers).
+    pub(crate) fn push_lingering(&mut self, bytes: Vec<u8>) {
+        let since = if self.is_empty() { Some(Instant::now()) } else { self.lingers_since };
+        self.push(bytes);
+        self.lingers_since = since;
+    }
+
+    /// For how long this need not be written.
+    pub(crate) fn lingers(&self) -> Option<Duration> {
+        let since = self.lingers_since.filter(|_| self.len < TOGETHER)?;
+        LINGER.checked_sub(since.elapsed()).filter(|left| !left.is_zero())
+    }
+
     /// Goes before all that has not begun.
     pub(crate) fn push_urgent(&mut self, bytes: Vec<u8>) {
+        self.lingers_since = None;
         self.len += bytes.len();
         self.urgent.push_back(bytes);
     }
 
     /// What is in a file, in frames of this kind, at least one.
     pub(crate) fn push_file(&mut self, kind: u8, file: OwnedFd) {
+        self.lingers_since = None;
         self.queue.push_back(Item::Content { kind, file: File::from(file), at: 0, is_begun: false });
     }
 
@@ -86,6 +111,7 @@ impl Outbox {
     pub(crate) fn write(&mut self, to: BorrowedFd<'_>) -> io::Result<()> {
         loop {
             if self.written == self.now.len() && !self.advance()? {
+                self.lingers_since = None;
                 return Ok(());
             }
             let files: Vec<_> = self.files.iter().map(AsFd::as_fd).collect();
@@ -124,12 +150,23 @@ impl Outbox {
             match self.queue.pop_front() {
                 Some(Item::Bytes(bytes, files)) => {
                     (self.now, self.files) = (bytes, files);
+                    self.add_what_follows();
                     return Ok(true);
                 }
                 _ => continue,
             }
         }
         Ok(false)
+    }
+
+    fn add_what_follows(&mut self) {
+        while let Some(Item::Bytes(bytes, files)) = self.queue.front()
+            && files.is_empty()
+            && self.now.len() + bytes.len() <= TOGETHER
+        {
+            self.now.extend_from_slice(bytes);
+            self.queue.pop_front();
+        }
     }
 }
 
@@ -154,6 +191,24 @@ mod tests {
         },
         wire::relay::{Incoming, to_agent},
     };
+
+    #[test]
+    fn what_lingers_keeps_nothing_else_waiting() {
+        let (ours, theirs) = pair().expect("a pair");
+        let mut outbox = Outbox::default();
+        outbox.push_lingering(vec![1]);
+        outbox.push(vec![2]);
+        assert_eq!(outbox.lingers(), None);
+        outbox.push_lingering(vec![3]);
+        assert_eq!(outbox.lingers(), None);
+        outbox.write(ours.as_fd()).expect("all of it");
+        assert!(outbox.is_empty());
+        outbox.push_lingering(vec![4; TOGETHER]);
+        assert_eq!(outbox.lingers(), None);
+        let mut came = [0; 4];
+        assert_eq!(recv_some(&theirs, &mut came, false).expect("bytes").bytes, 3);
+        assert_eq!(came, [1, 2, 3, 0]);
+    }
 
     #[test]
     fn what_is_urgent_goes_between_the_pieces_of_a_file() {

@@ -18,7 +18,7 @@ use std::{
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     net::{Shutdown, shutdown},
 };
 
@@ -152,7 +152,7 @@ impl Relay {
     pub(super) fn run(mut self) {
         let mut next = self.take_frames();
         while next == Next::GoOn {
-            if self.to_pool.write(self.stream.as_fd()).is_err() {
+            if self.to_pool.lingers().is_none() && self.to_pool.write(self.stream.as_fd()).is_err() {
                 break;
             }
             self.write_to_worker();
@@ -185,13 +185,15 @@ impl Relay {
 
     /// Waits until something can be done, and says what can be read.
     fn wait(&self) -> io::Result<Vec<End>> {
+        let lingers = self.to_pool.lingers();
         let writes = |outbox: &Outbox| if outbox.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let writes_to_pool = if lingers.is_some() { PollFlags::empty() } else { writes(&self.to_pool) };
         let reads = |yes: bool| if yes { PollFlags::IN } else { PollFlags::empty() };
         let has_room = !self.to_pool.is_full();
         let takes_frames = !self.to_control.is_full() && !self.to_data.is_full();
         let Staff { child, control, data, printed: [out, err], .. } = &self.staff;
         let mut ends = vec![
-            (End::Stream, self.stream.as_fd(), reads(takes_frames) | writes(&self.to_pool)),
+            (End::Stream, self.stream.as_fd(), reads(takes_frames) | writes_to_pool),
             (End::Worker, child.pidfd(), PollFlags::IN),
         ];
         // One that is closed is always ready, and so is not asked.
@@ -209,7 +211,8 @@ impl Relay {
         }
         let mut fds: Vec<_> =
             ends.iter().map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
-        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+        let until = lingers.and_then(|left| Timespec::try_from(left).ok());
+        rustix::io::retry_on_intr(|| poll(&mut fds, until.as_ref()))?;
         let is_ready =
             |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
         Ok(ends.iter().zip(&fds).filter(|(_, fd)| is_ready(fd)).map(|((end, ..), _)| *end).collect())
@@ -436,7 +439,13 @@ impl Relay {
                     self.send_captured(true);
                     self.captures.clear();
                     self.send_memory();
-                    self.to_pool.push(frame(to_pool::REPLY, &[&self.replies.head, more]));
+                    let reply = frame(to_pool::REPLY, &[&self.replies.head, more]);
+                    if self.calls.come.is_empty() {
+                        self.to_pool.push(reply);
+                    } else {
+                        // The worker goes on at once, and perhaps is done with the next as soon.
+                        self.to_pool.push_lingering(reply);
+                    }
                     bytes = rest;
                     self.end_call();
                 }
