@@ -26,6 +26,9 @@ pub(super) struct Control {
     outbox: Mutex<()>,
 }
 
+/// As much as is read at once.
+const PIECE: usize = 16 << 10;
+
 #[derive(Default)]
 struct Unheard {
     bytes: Inbox,
@@ -81,21 +84,31 @@ impl Control {
 
     /// Reads what is there, to be heard. False when the other end is closed.
     pub(super) fn read(&self) -> bool {
-        let mut buffer = [0; 16 << 10];
+        self.read_until(|_| false)
+    }
+
+    /// The same for who is told again as long as there is more: does not ask whether what came was all.
+    pub(super) fn read_some(&self) -> bool {
+        self.read_until(|bytes| bytes < PIECE)
+    }
+
+    fn read_until(&self, is_enough: impl Fn(usize) -> bool) -> bool {
+        let mut buffer = [0; PIECE];
         loop {
             // Also while it is read, so that two who read do not mix up what they got.
             let mut inbox = lock(&self.inbox);
-            match recv_some(&*self.fd, &mut buffer, true) {
+            let bytes = match recv_some(&*self.fd, &mut buffer, true) {
                 Ok(came) if came.bytes == 0 => return false,
                 Ok(came) => {
                     inbox.bytes.add(&buffer[..came.bytes]);
                     if came.has_fds() {
                         inbox.files.push_back(came.fds);
                     }
+                    came.bytes
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Err(_) => return false,
-            }
+            };
             let inbox = &mut *inbox;
             loop {
                 match inbox.bytes.next::<ToPool>() {
@@ -110,6 +123,9 @@ impl Control {
             if inbox.files.len() > 1 {
                 // Nobody has asked for them.
                 return false;
+            }
+            if is_enough(bytes) {
+                return true;
             }
         }
     }
