@@ -251,16 +251,23 @@ fn a_task_that_joins_on_its_only_worker_runs_on_that_very_thread() {
     assert!(pool.submit(outer, ()).blocking_join().unwrap());
 }
 
+fn ending(n: u64) -> u64 {
+    let pool = own_pool();
+    match n {
+        0 => block_on(pool.shutdown(false)).completed,
+        n => pool.submit(ending, n - 1).blocking_join().unwrap(),
+    }
+}
+
+/// With one worker, it helps; with others, they may be faster.
 #[test]
-fn shutdown_from_within_what_a_worker_helps_with() {
+fn shutdown_from_within_what_others_wait_for() {
     let _alone = alone();
-    let pool = pool("threads");
-    let outer = |()| {
-        let inner = own_pool().submit(|()| block_on(own_pool().shutdown(false)).completed, ());
-        inner.blocking_join().unwrap()
-    };
-    pool.submit(outer, ()).blocking_join().unwrap();
-    assert!(matches!(pool.submit(joining, 0).blocking_join(), Err(TaskError::Shutdown)));
+    for workers in [1, 2, 1, 2, 1, 2] {
+        let pool = Executor::builder().backend("threads").max_workers(workers).build().unwrap();
+        pool.submit(ending, 2).blocking_join().unwrap();
+        assert!(matches!(pool.submit(joining, 0).blocking_join(), Err(TaskError::Shutdown)));
+    }
 }
 
 #[test]
@@ -343,6 +350,10 @@ mod processes {
 
     fn pools() -> impl Iterator<Item = Executor> {
         [Transport::SharedMemory, Transport::Socket].into_iter().map(|transport| {
+            // Processes are counted, and those of former pools are not to be among them.
+            while children() > 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             // Where a task is performed within another, a kill after the grace period costs both; a busy machine needs a long one.
             let backend = Processes::new().transport(transport).grace_period(Duration::from_secs(10));
             Executor::builder().backend(backend).max_workers(2).build().unwrap()
@@ -453,6 +464,19 @@ mod processes {
             let is_lost = matches!(&result, Ok(Err(TaskError::WorkerLost(_))));
             assert!(is_lost, "who waits in another process hears of it: {result:?}");
             assert_eq!(pool.submit(joining, 100).blocking_join().unwrap(), 5_050);
+        }
+    }
+
+    #[test]
+    fn shutdown_from_within_what_other_processes_wait_for() {
+        let _alone = alone();
+        for pool in pools() {
+            pool.submit(ending, 3).blocking_join().unwrap();
+            assert!(matches!(pool.submit(joining, 0).blocking_join(), Err(TaskError::Shutdown)));
+        }
+        for pool in pools() {
+            pool.submit(ending, BEYOND).blocking_join().unwrap();
+            assert!(matches!(pool.submit(joining, 0).blocking_join(), Err(TaskError::Shutdown)));
         }
     }
 

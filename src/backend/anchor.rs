@@ -87,16 +87,10 @@ impl Owner for Anchor {
 }
 
 impl Anchor {
-    /// Whoever is here waits for tasks of the pool, until what comes back is dropped. A task gives its place as a worker away.
+    /// See [`Pool::wait`].
     #[cfg(feature = "graph")]
     pub(crate) fn wait(&self) -> Option<Box<dyn Send + Sync>> {
-        match seat::current() {
-            // What goes on meanwhile is not one task, but whatever the pool has.
-            Some(seat) if seat.is_of(&self.pool) => {
-                Some(Box::new(Released::new(&self.pool, seat, Wait::Freely, None)))
-            }
-            _ => self.pool.started().and_then(|workers| workers.awaited()),
-        }
+        self.pool.wait()
     }
 
     /// Does a worker of the pool work on this thread?

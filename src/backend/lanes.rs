@@ -36,7 +36,7 @@ use std::{
     time::Duration,
 };
 
-use super::{pool::Pool, queue::Entry, seat::Seat};
+use super::{pool::Pool, queue::Entry, seat::Seat, waiters::Waiting};
 use crate::{
     runtime::is_blocking,
     sys::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock},
@@ -379,7 +379,7 @@ impl Lanes {
 /// The bound for stand-ins in a pool that has fewer workers.
 const FEW: usize = 8;
 
-fn address(task: &Entry) -> usize {
+pub(super) fn address(task: &Entry) -> usize {
     Arc::as_ptr(task).cast::<()>().addr()
 }
 
@@ -391,23 +391,30 @@ pub(crate) struct Released {
     epoch: u64,
     /// What it holds still for.
     task: Option<Entry>,
+    waiting: Option<Waiting>,
 }
 
 impl Released {
     /// However many things a task waits for, it has one place to give.
     pub(super) fn new(pool: &Arc<Pool>, seat: Arc<Seat>, how: Wait, task: Option<&Entry>) -> Self {
+        let waiting = task.map(|task| Waiting::new(pool, &seat, task));
         let task = task.filter(|_| how == Wait::Held).cloned();
         task.iter().for_each(|task| pool.lanes().awaits(task));
         let (epoch, first) = seat.wait(pool.lanes(), how);
         if first {
             pool.call_stand_in(is_blocking());
         }
-        Self { pool: Arc::downgrade(pool), seat, epoch, task }
+        if pool.is_closing() {
+            // It may be what the end waited for.
+            pool.check_gone();
+        }
+        Self { pool: Arc::downgrade(pool), seat, epoch, task, waiting }
     }
 }
 
 impl Drop for Released {
     fn drop(&mut self) {
+        drop(self.waiting.take());
         if let Some(pool) = self.pool.upgrade() {
             self.seat.wait_no_more(pool.lanes(), self.epoch);
             self.task.take().iter().for_each(|task| pool.lanes().awaits_no_more(task));

@@ -44,6 +44,7 @@ pub(crate) mod spans;
 pub(crate) mod state;
 pub(crate) mod tasks;
 pub(crate) mod threads;
+mod waiters;
 
 pub use anchor::{Awaited, Polled};
 pub use events::{Event, EventKind, Events};
@@ -56,6 +57,8 @@ pub(crate) use queue::Entry;
 pub(crate) use queue::Queue;
 pub use registry::register;
 pub(crate) use registry::{is_registered, make as make_registered, names as registered_names};
+#[cfg(all(feature = "processes", target_os = "linux"))]
+pub(crate) use waiters::Waiting;
 
 use pool::Pool;
 

@@ -121,6 +121,15 @@ impl Queue {
         ready.is_empty() && lock(&self.inbox).is_empty()
     }
 
+    /// Is there nothing to be done? What was withdrawn, or is run by who waits for it, is not.
+    pub(crate) fn is_done(&self) -> bool {
+        let ready = lock(&self.ready);
+        let inbox = lock(&self.inbox);
+        let waits = |task: &Entry| task.state() == TaskState::Queued;
+        !ready.ranked.values().flatten().chain(&ready.plain).any(waits)
+            && !inbox.plain.iter().chain(inbox.ranked.iter().map(|(_, task)| task)).any(waits)
+    }
+
     /// How many tasks were ever let in.
     pub(crate) fn pushed(&self) -> u64 {
         lock(&self.inbox).pushed
@@ -179,7 +188,7 @@ impl Queue {
             for queue in ranked.values_mut().chain([plain]) {
                 let (dead, live) = mem::take(queue)
                     .into_iter()
-                    .partition::<VecDeque<_>, _>(|task| task.state() == TaskState::Finished);
+                    .partition::<VecDeque<_>, _>(|task| task.state() != TaskState::Queued);
                 *queue = live;
                 swept.push(dead);
             }

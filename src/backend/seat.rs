@@ -240,6 +240,12 @@ impl Seat {
         }
     }
 
+    /// The place of the worker itself.
+    pub(super) fn outermost(self: &Arc<Self>) -> Arc<Self> {
+        let within = lock(&self.within).clone();
+        within.map_or_else(|| Arc::clone(self), |within| within.outermost())
+    }
+
     pub(super) fn is_nested(&self) -> bool {
         lock(&self.within).is_some()
     }
@@ -573,7 +579,7 @@ impl Seat {
     }
 
     /// The task here waits for the end of its own pool, which is not to wait for it.
-    pub(super) fn await_end(&self) {
+    pub(crate) fn await_end(&self) {
         self.awaits_end.store(true, Ordering::SeqCst);
         let within = lock(&self.within).clone();
         if let Some(within) = within {

@@ -20,6 +20,9 @@ impl Executor {
     /// May be called again, with a stricter policy for instance. A blocking task that does not heed its token is waited for:
     /// use a timeout of the runtime around it where that matters.
     ///
+    /// A task of the pool may await it. It waits for all but that task and those who wait for that task, and what is still to be done is
+    /// done in their place.
+    ///
     /// # Backends
     /// On `serial`, where tasks run when they are polled, it does not wait for those that nobody polls.
     ///
@@ -43,6 +46,8 @@ impl Executor {
         let pool = Arc::clone(self.pool());
         Shutdown {
             gone: Box::pin(async move {
+                // A task of the pool lets others do what is still to be done.
+                let _place = pool.wait();
                 std::future::poll_fn(|cx| pool.poll_gone(cx)).await;
                 let stats = pool.put_away().await;
                 ShutdownReport {

@@ -251,4 +251,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 //!
+//! A task may shut its own pool down and await that: it is not waited for, nor are the tasks that wait for it.
+//!
 //! On `threads`, a function that does not heed its token is waited for: put a time limit of your runtime around `shutdown` where that matters.

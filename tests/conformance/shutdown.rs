@@ -1,5 +1,7 @@
 //! Shutting down: what it waits for, what it counts, what is refused afterwards, and doing it again.
 
+use std::pin::Pin;
+
 use futures::future::{join, join_all, join3, ready};
 use futures::{StreamExt as _, poll};
 use polypool::{CancellationPolicy, Executor, TaskError, TaskOptions, worker};
@@ -29,7 +31,9 @@ topic! { shutdown:
         refuses_while_it_waits,
         goes_on_when_its_future_is_dropped,
         awaited_by_a_task_of_the_pool,
+        awaited_by_the_only_worker_while_others_wait_for_it,
         awaited_by_all_tasks_of_the_pool,
+        awaited_by_a_task_that_others_await,
         waiting_submitters_are_told,
         open_stream_is_told,
         many_at_once,
@@ -254,6 +258,18 @@ pub async fn awaited_by_a_task_of_the_pool(rig: Rig) {
     assert_eq!(journal.notes(), []);
 }
 
+pub async fn awaited_by_the_only_worker_while_others_wait_for_it(rig: Rig) {
+    let (pool, journal) = (rig.pool(1), rig.gate());
+    let busy = rig.occupy(&pool).await;
+    let end = async |()| worker::executor().expect("inside a task").shutdown(false).await.completed;
+    let asking = pool.submit_async(end, ());
+    let pending = pool.submit(mark, (journal, 1));
+    busy.release().await;
+    asking.await.unwrap();
+    assert_eq!(pending.await.unwrap(), 1);
+    assert_eq!(pool.shutdown(false).await.completed, 3);
+}
+
 pub async fn awaited_by_all_tasks_of_the_pool(rig: Rig) {
     let (pool, gate) = (rig.pool(3), rig.gate());
     let asking = async |gate: Gate| {
@@ -263,6 +279,22 @@ pub async fn awaited_by_all_tasks_of_the_pool(rig: Rig) {
     let tasks: Vec<_> = (0..3).map(|_| pool.submit_async(asking, gate)).collect();
     assert!(join_all(tasks).await.into_iter().all(|result| result.is_ok()));
     assert_eq!(pool.shutdown(false).await.completed, 3);
+}
+
+/// Nor for those who wait for such a task.
+pub async fn awaited_by_a_task_that_others_await(rig: Rig) {
+    fn level(n: u32) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let pool = worker::executor().expect("inside a task");
+            match n {
+                0 => _ = pool.shutdown(false).await,
+                n => pool.submit_async(level, n - 1).await.expect("the next is well"),
+            }
+        })
+    }
+    let pool = rig.pool(2);
+    pool.submit_async(level, 3).await.unwrap();
+    assert_eq!(pool.shutdown(false).await.completed, 4);
 }
 
 pub async fn waiting_submitters_are_told(rig: Rig) {

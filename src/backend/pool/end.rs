@@ -169,7 +169,7 @@ impl Pool {
         }
     }
 
-    pub(in crate::backend) fn check_gone(&self) {
+    pub(crate) fn check_gone(&self) {
         if self.is_gone() {
             if !self.runs_in_polls() && !self.is_elsewhere() {
                 let seats = self.lanes.seats();
@@ -191,8 +191,20 @@ impl Pool {
             // Who polls runs tasks, and nobody else does.
             return self.is_closing();
         }
-        let idle = !self.lanes.is_arriving() && self.queue.is_empty() && !self.lanes.has_own_work();
-        idle && self.lanes.seats().iter().all(|seat| !seat.is_taken() || seat.awaits_end())
+        let idle = !self.lanes.is_arriving() && self.queue.is_done() && !self.lanes.has_own_work();
+        idle && self.all_are_gone()
+    }
+
+    /// But for those who wait for just that, or for a task that does.
+    fn all_are_gone(&self) -> bool {
+        let seats = self.lanes.seats();
+        let left: Vec<_> =
+            seats.iter().filter(|seat| seat.is_taken() && !seat.awaits_end()).cloned().collect();
+        left.is_empty() || {
+            let at =
+                |task: &Entry| seats.get(task.worker()? as usize).filter(|seat| seat.is_taken()).cloned();
+            seats.iter().any(|seat| seat.awaits_end()) && self.waiters.all_await_end(left, at)
+        }
     }
 
     /// Waits until every worker has gone after `shut_down`, but for those whose tasks wait for just that.

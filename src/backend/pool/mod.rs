@@ -22,6 +22,7 @@ use super::{
     seat::{self, Counts, Seat},
     sizes::Sizes,
     spans::caller,
+    waiters::Waiters,
 };
 use crate::{
     error::TaskError,
@@ -63,6 +64,7 @@ pub(crate) struct Pool {
     queue: Queue,
     room: Arc<Room>,
     lanes: Lanes,
+    waiters: Waiters,
     sizes: Sizes,
     watch: Watch,
     speaker: Arc<Speaker>,
@@ -97,6 +99,7 @@ impl Pool {
             queue: Queue::default(),
             room: Arc::new(Room::new(settings.max_pending)),
             lanes: Lanes::new(if in_poll { 0 } else { settings.max_workers }),
+            waiters: Waiters::default(),
             sizes: Sizes::default(),
             watch: Watch::new(Weak::clone(pool)),
             speaker: Arc::new(Speaker::new(&settings.name, backend.name())),
@@ -156,6 +159,10 @@ impl Pool {
 
     pub(in crate::backend) fn lanes(&self) -> &Lanes {
         &self.lanes
+    }
+
+    pub(in crate::backend) fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
     pub(in crate::backend) fn watch(&self) -> &Watch {
@@ -466,6 +473,15 @@ impl Pool {
         let task = seat.pop_own()?;
         self.lanes.own_work_went();
         Some(task)
+    }
+
+    /// Whoever is here waits for tasks of the pool, until what comes back is dropped. A task gives its place as a worker away.
+    pub(crate) fn wait(self: &Arc<Self>) -> Option<Box<dyn Send + Sync>> {
+        match seat::current() {
+            // What goes on meanwhile is not one task, but whatever the pool has.
+            Some(seat) if seat.is_of(self) => Some(Box::new(Released::new(self, seat, Wait::Freely, None))),
+            _ => self.started().and_then(Workers::awaited),
+        }
     }
 
     /// Waits for a place in the queue. A task that waits for one in its own pool gives its place as a worker away meanwhile.

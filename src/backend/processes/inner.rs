@@ -15,7 +15,8 @@ use std::{
 use super::worker::Worker;
 use crate::{
     backend::{
-        Released, Stats, Wait, anchor::Anchor, pool::Pool, room::Entering, seat::Seat, spans::on_behalf_of,
+        Released, Stats, Wait, Waiting, anchor::Anchor, pool::Pool, room::Entering, seat::Seat,
+        spans::on_behalf_of,
     },
     error::TaskError,
     function::{Call, Names},
@@ -142,7 +143,7 @@ struct Relay {
 
 enum Stage {
     Entering(Entering, Box<Submission>, Names),
-    Submitted(TaskHandle<(Vec<u8>, Names)>),
+    Submitted(TaskHandle<(Vec<u8>, Names)>, Option<Waiting>),
 }
 
 impl Relay {
@@ -166,7 +167,7 @@ impl Relay {
         let waker = Waker::from(Arc::clone(self));
         let mut cx = Context::from_waker(&waker);
         let is_cancelled = self.cancelled.load(Ordering::SeqCst);
-        let mut handle = match stage {
+        let (mut handle, waiting) = match stage {
             Stage::Entering(..) if is_cancelled => return Ok(Err(TaskError::Cancelled)),
             Stage::Entering(mut entering, submission, names) => {
                 let Some(pool) = self.pool.upgrade() else { return Ok(Err(TaskError::Shutdown)) };
@@ -177,9 +178,12 @@ impl Relay {
                     self.answer_claim(None);
                     return Err(Stage::Entering(entering, submission, names));
                 }
-                on_behalf_of(self.caller.clone(), || launch(&pool, *submission, names, is_in))
+                let handle = on_behalf_of(self.caller.clone(), || launch(&pool, *submission, names, is_in));
+                let worker = self.worker.upgrade();
+                let waiting = worker.map(|worker| Waiting::new(&pool, worker.seat(), &handle.any()));
+                (handle, waiting)
             }
-            Stage::Submitted(handle) => handle,
+            Stage::Submitted(handle, waiting) => (handle, waiting),
         };
         if is_cancelled {
             handle.abort();
@@ -188,7 +192,7 @@ impl Relay {
         // Not as one who waits: there is nobody whose place could be given away, and nobody to spin.
         match handle.poll_alone(&mut cx) {
             Poll::Ready(result) => Ok(result),
-            Poll::Pending => Err(Stage::Submitted(handle)),
+            Poll::Pending => Err(Stage::Submitted(handle, waiting)),
         }
     }
 

@@ -24,7 +24,9 @@ use super::{
     placing::{Parcels, ids},
 };
 use crate::{
-    backend::{Arrival, Awaited, Backend, Capabilities, Entry, Lane, PoolContext, Stats, Workers},
+    backend::{
+        Arrival, Awaited, Backend, Capabilities, Entry, Lane, PoolContext, Stats, Workers, seat::Seat,
+    },
     error::TaskError,
     function::{Counted, Names, Reply, named::Id},
     policy::CancellationPolicy,
@@ -100,6 +102,8 @@ impl Workers for Forwarders {
 
     fn closing(&self, policy: CancellationPolicy) {
         *lock(&self.here.upstream.end) = End::Awaited(Vec::new());
+        let passed_on: Vec<_> = lock(&self.here.upstream.forwarders).values().cloned().collect();
+        passed_on.iter().for_each(|forwarder| forwarder.await_end());
         self.here
             .upstream
             .post(self.here, ToPool::ShutDown { ticket: self.here.ticket(), policy: policy.bits() });
@@ -208,6 +212,10 @@ enum End {
 }
 
 impl Sendings {
+    fn is_ending(&self) -> bool {
+        !matches!(&*lock(&self.end), End::Nobody)
+    }
+
     /// The pool has ended.
     pub(super) fn gone(&self, stats: Stats) {
         if let End::Awaited(wakers) = std::mem::replace(&mut *lock(&self.end), End::Came(stats)) {
@@ -328,6 +336,7 @@ struct Ended {
 
 struct Forwarder {
     here: &'static Here,
+    seat: Arc<Seat>,
     state: Mutex<State>,
     again: AtomicBool,
     reply: Mutex<Option<Ended>>,
@@ -346,12 +355,21 @@ impl Forwarder {
         let state = State { lane: Some(lane), sent: None, was_stopped: false };
         let forwarder = Arc::new(Self {
             here,
+            seat: Arc::clone(&seat),
             state: Mutex::new(state),
             again: AtomicBool::new(false),
             reply: Mutex::default(),
         });
         seat.set_keeper(Waker::from(Arc::clone(&forwarder)));
         forwarder.look_after();
+    }
+
+    /// The end of the pool does not wait here for what was passed on: it is the pool itself that waits for it, or not.
+    fn await_end(&self) {
+        self.seat.await_end();
+        if let Some(pool) = self.seat.pool() {
+            pool.check_gone();
+        }
     }
 
     fn look_after(self: &Arc<Self>) {
@@ -414,6 +432,9 @@ impl Forwarder {
                         lock(&self.here.upstream.forwarders).insert(submission.id, Arc::clone(self));
                         let message = ToPool::Submit(Box::new(submission));
                         self.here.upstream.post_naming(self.here, &names, message);
+                        if self.here.upstream.is_ending() {
+                            self.await_end();
+                        }
                         return;
                     }
                 }

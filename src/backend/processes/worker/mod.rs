@@ -254,6 +254,10 @@ impl Worker {
         self.seat.current_id()
     }
 
+    pub(super) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
     pub(super) fn inner(&self) -> &Inner {
         &self.inner
     }
@@ -467,7 +471,7 @@ impl Watcher for Worker {
             self.look_after();
             return;
         }
-        let open = self.control.read();
+        let open = self.control.read_some();
         self.hear_all();
         if !open {
             // It cannot be told anything any more: it is dying, or it closed what is not its own.

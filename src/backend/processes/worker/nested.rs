@@ -110,6 +110,16 @@ impl AllNested {
         ticket >= FIRST
     }
 
+    /// The call waits for the pool's end.
+    pub(super) fn await_end(&self, ticket: u64) -> bool {
+        if let Some(inside) = self.get(ticket)
+            && let Some(place) = &*lock(&inside.place)
+        {
+            place.lane.seat().await_end();
+        }
+        ticket >= FIRST
+    }
+
     fn wait(&self) -> bool {
         lock(&self.state).calls.values().any(|inside| lock(&inside.released).is_some())
     }

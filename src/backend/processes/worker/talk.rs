@@ -80,8 +80,10 @@ impl Worker {
             }
             ToPool::ShutDown { ticket, policy } => {
                 if let Some(pool) = crew.pool() {
-                    self.ending.store(ticket, Ordering::SeqCst);
-                    self.look_after();
+                    if !self.nested.await_end(ticket) {
+                        self.ending.store(ticket, Ordering::SeqCst);
+                        self.look_after();
+                    }
                     pool.shut_down(CancellationPolicy::from_bits_truncate(policy));
                     Farewell::say(self, &pool);
                 }
