@@ -38,10 +38,11 @@ impl Waiters {
         mut places: Vec<Arc<Seat>>,
         at: impl Fn(&Entry) -> Option<Arc<Seat>>,
     ) -> bool {
-        let all = lock(&self.0);
+        // Not under the lock: who asks a task locks it.
+        let all: Vec<Awaited> = lock(&self.0).values().cloned().collect();
         while !places.is_empty() {
             let before = places.len();
-            for (task, waiting) in all.values() {
+            for (task, waiting) in &all {
                 if at(task).is_some_and(|its| !is_in(&places, &its)) {
                     let waiting = waiting.iter().filter(|seat| seat.is_waiting());
                     let waiting: Vec<_> = waiting.map(Seat::outermost).collect();
