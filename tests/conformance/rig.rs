@@ -21,7 +21,7 @@ use crate::work::{self, Call};
 /// seconds, where everything takes longer.
 fn patience() -> Duration {
     let seconds = std::env::var("TEST_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(60))
+    Duration::from_secs(seconds.unwrap_or(180))
 }
 
 /// A time limit that tests let run out. It is waited for, never measured.
