@@ -186,8 +186,10 @@ pub async fn waiting_future_is_dropped(rig: Rig) {
         gate,
     );
     assert_is!(task.await, Err(TaskError::TimedOut { .. }));
-    gate.wait_notes(1).await;
-    gate.open();
+    // It ends when the future is dropped.
     pool.shutdown(false).await;
-    assert_eq!(gate.notes(), [1]);
+    gate.open();
+    let notes = gate.notes();
+    // On the way to another machine the time may be over before it is polled once.
+    assert!(notes == [1] || (rig.is_far() && notes.is_empty()), "{notes:?}");
 }
